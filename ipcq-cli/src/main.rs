@@ -1,0 +1,3 @@
+//! ipcq on the command line.
+
+fn main() {}

@@ -1,0 +1,226 @@
+//! Errors of making, opening and removing queues.
+
+use std::error::Error;
+use std::fmt;
+
+use super::backend::{BackendError, BackendErrorKind};
+
+/// Why a queue was not made. Nothing is left of the attempt.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// There is a queue of that name.
+    Exists {
+        /// The queue, as in `shm:jobs`.
+        queue: String,
+    },
+    /// The options ask for what this transport cannot do.
+    Unsupported {
+        /// The transport's name.
+        transport: &'static str,
+        /// What it cannot do.
+        what: String,
+    },
+    /// The options ask for what no queue can be.
+    Invalid {
+        /// The rule that is broken.
+        rule: &'static str,
+    },
+    /// The backend failed.
+    Backend(BackendError),
+}
+
+impl CreateError {
+    /// [`CreateError::Exists`].
+    #[must_use]
+    pub fn exists(queue: impl fmt::Display) -> Self {
+        Self::Exists { queue: queue.to_string() }
+    }
+
+    /// [`CreateError::Unsupported`].
+    #[must_use]
+    pub const fn unsupported(transport: &'static str, what: String) -> Self {
+        Self::Unsupported { transport, what }
+    }
+
+    /// [`CreateError::Invalid`].
+    #[must_use]
+    pub const fn invalid(rule: &'static str) -> Self {
+        Self::Invalid { rule }
+    }
+}
+
+impl fmt::Display for CreateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists { queue } => write!(f, "queue {queue} exists; open it, or remove it first"),
+            Self::Unsupported { transport, what } => {
+                write!(f, "the {transport} transport cannot make this queue: it does not offer {what}")
+            }
+            Self::Invalid { rule } => f.write_str(rule),
+            Self::Backend(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for CreateError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        if let Self::Backend(error) = self { error.source() } else { None }
+    }
+}
+
+impl From<BackendError> for CreateError {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}
+
+/// Why a queue was not opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no queue of that name.
+    Missing {
+        /// The queue, as in `shm:jobs`.
+        queue: String,
+    },
+    /// The queue is not what this program can use: something about it does not match.
+    Mismatch {
+        /// The queue, as in `shm:jobs`.
+        queue: String,
+        /// What does not match: magic, version, layout, codec, boot, process namespace, size.
+        what: &'static str,
+        /// What the queue has.
+        found: String,
+        /// What this program needs.
+        expected: String,
+    },
+    /// The queue that the handle stood for is gone; a later one may have its name.
+    Gone {
+        /// The queue, as in `shm:jobs`.
+        queue: String,
+    },
+    /// The user may not open it.
+    Denied {
+        /// The queue, as in `shm:jobs`.
+        queue: String,
+    },
+    /// No backend of that name is in use in this program.
+    UnknownTransport {
+        /// The backend's name.
+        transport: String,
+    },
+    /// The backend failed.
+    Backend(BackendError),
+}
+
+impl OpenError {
+    /// [`OpenError::Missing`].
+    #[must_use]
+    pub fn missing(queue: impl fmt::Display) -> Self {
+        Self::Missing { queue: queue.to_string() }
+    }
+
+    /// [`OpenError::Mismatch`].
+    #[must_use]
+    pub fn mismatch(
+        queue: impl fmt::Display,
+        what: &'static str,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> Self {
+        let (queue, found, expected) = (queue.to_string(), found.to_string(), expected.to_string());
+        Self::Mismatch { queue, what, found, expected }
+    }
+
+    /// Whether there is no such queue.
+    #[must_use]
+    pub const fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing { .. })
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { queue } => {
+                write!(f, "there is no queue {queue}; create it first, or look at what there is")
+            }
+            Self::Mismatch { queue, what, found, expected } => write!(
+                f,
+                "queue {queue} cannot be used by this program: its {what} is {found}, and {expected} is needed"
+            ),
+            Self::Gone { queue } => {
+                write!(
+                    f,
+                    "the queue {queue} that this handle stood for is gone; a later one may have its name"
+                )
+            }
+            Self::Denied { queue } => {
+                write!(f, "permission to open queue {queue} was refused; it belongs to another user")
+            }
+            Self::UnknownTransport { transport } => {
+                write!(f, "no transport {transport:?} is in use in this program; make one of it first")
+            }
+            Self::Backend(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for OpenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        if let Self::Backend(error) = self { error.source() } else { None }
+    }
+}
+
+impl From<BackendError> for OpenError {
+    fn from(error: BackendError) -> Self {
+        match error.kind() {
+            BackendErrorKind::Gone => Self::Gone { queue: error.queue().to_owned() },
+            BackendErrorKind::Denied => Self::Denied { queue: error.queue().to_owned() },
+            _ => Self::Backend(error),
+        }
+    }
+}
+
+/// Why a queue was not removed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RemoveError {
+    /// There is no queue of that name.
+    Missing {
+        /// The queue, as in `shm:jobs`.
+        queue: String,
+    },
+    /// The backend failed.
+    Backend(BackendError),
+}
+
+impl RemoveError {
+    /// [`RemoveError::Missing`].
+    #[must_use]
+    pub fn missing(queue: impl fmt::Display) -> Self {
+        Self::Missing { queue: queue.to_string() }
+    }
+}
+
+impl fmt::Display for RemoveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { queue } => write!(f, "there is no queue {queue}; nothing was removed"),
+            Self::Backend(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for RemoveError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        if let Self::Backend(error) = self { error.source() } else { None }
+    }
+}
+
+impl From<BackendError> for RemoveError {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}

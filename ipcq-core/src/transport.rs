@@ -1,0 +1,349 @@
+//! What a backend supplies: [`Transport`] makes and finds queues, [`Channel`] is one queue of byte messages.
+//!
+//! Both are object-safe, so that a program can choose a backend at run time. Everything typed
+//! ([`Queue`](crate::Queue)) is built over them in this crate and is the same on every backend.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use crate::error::{BackendError, CreateError, GetFault, OpenError, PutFault, RemoveError};
+use crate::message::{Batch, Limit};
+use crate::name::QueueName;
+use crate::options::QueueOptions;
+use crate::{Wait, address::QueueAddress};
+
+/// A backend: it makes, opens, removes and lists queues.
+///
+/// A transport value stands for one backend in one directory; it is cheap, holds no queue open, and may be used
+/// by many threads at once.
+pub trait Transport: fmt::Debug + Send + Sync {
+    /// The backend's name, lower case: what `--transport` takes and what [`QueueAddress`] records.
+    fn name(&self) -> &'static str;
+
+    /// What queues of this backend can and cannot do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Makes the queue `name`; it must not exist.
+    ///
+    /// # Errors
+    /// [`CreateError::Exists`] when there is a queue of that name, [`CreateError::Unsupported`] when `options`
+    /// ask for what [`capabilities`](Self::capabilities) does not offer, and the rest as documented there.
+    fn create(&self, name: &QueueName, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError>;
+
+    /// Makes a queue without a name, which ends with its last handle and reaches other processes by inheritance
+    /// only (see [`Channel::share_with`]).
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), but for `Exists`.
+    fn create_anonymous(&self, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError>;
+
+    /// Opens the queue `name` after checking all that it trusts.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`] when there is none, and the mismatches named there.
+    fn open(&self, name: &QueueName) -> Result<Arc<dyn Channel>, OpenError>;
+
+    /// A queue that the parent of this process shared with it (see [`Channel::share_with`]): the one shared
+    /// first is number 0. May be called more than once.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`] when the parent shared no queue of this number.
+    fn inherited(&self, number: usize) -> Result<Arc<dyn Channel>, OpenError>;
+
+    /// Removes the queue `name`: everyone who waits on it wakes with `Closed`, what is in it is discarded, and
+    /// nothing of it is left behind. A queue that cannot be opened any more can still be removed.
+    ///
+    /// # Errors
+    /// [`RemoveError::Missing`] when there is none.
+    fn remove(&self, name: &QueueName) -> Result<(), RemoveError>;
+
+    /// The names of all queues in this transport's directory, sorted.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    fn list(&self) -> Result<Vec<QueueName>, BackendError>;
+
+    /// Removes what dead processes and earlier boots left behind, never what is alive. Returns a line for each
+    /// thing removed.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    fn collect_garbage(&self) -> Result<Vec<String>, BackendError>;
+}
+
+/// When a backend's named queues end by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lifetime {
+    /// Until [`Transport::remove`] or the end of the machine's uptime.
+    UntilRemoved,
+    /// While any handle in any process is open.
+    WhileAnyHandle,
+    /// While the process that hosts the queue lives.
+    WhileHost,
+}
+
+/// What queues of a backend can and cannot do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// When named queues end.
+    pub lifetime: Lifetime,
+    /// The largest capacity that can be asked for, in messages.
+    pub max_capacity: usize,
+    /// The largest message limit that can be asked for, in bytes.
+    pub max_message: usize,
+    /// Whether queues can close by themselves when their last producer has left.
+    pub auto_close: bool,
+    /// Whether queues can be made for acknowledged delivery.
+    pub acknowledged: bool,
+    /// Whether queues can be made without a name and inherited by children.
+    pub anonymous: bool,
+}
+
+impl Capabilities {
+    /// A backend with named and anonymous queues that close automatically when asked to, without acknowledged
+    /// delivery.
+    #[must_use]
+    pub const fn new(lifetime: Lifetime, max_capacity: usize, max_message: usize) -> Self {
+        Self { lifetime, max_capacity, max_message, auto_close: true, acknowledged: false, anonymous: true }
+    }
+}
+
+/// One queue of byte messages, as a backend supplies it.
+///
+/// All methods may be called by any number of threads at once. A call that fails had no effect, and may be
+/// retried. The required methods are the few that a backend must supply; each provided one is correct as it
+/// stands and may be replaced by a faster one.
+pub trait Channel: fmt::Debug + Send + Sync {
+    /// What was fixed when the queue was made.
+    fn identity(&self) -> &Identity;
+
+    /// Puts one message, whose bytes are `parts` one after the other.
+    ///
+    /// # Blocking
+    /// Until there is room, as `wait` says.
+    ///
+    /// # Errors
+    /// `Full` and `Busy` only with [`Wait::No`], `Timeout` only with [`Wait::Until`], `Closed` once the queue is
+    /// closed, `TooLong` for a message above the queue's limit; nothing was put in each case.
+    fn put(&self, parts: &[&[u8]], wait: Wait) -> Result<(), PutFault>;
+
+    /// Gets one message, which replaces what is in `message`.
+    ///
+    /// # Blocking
+    /// Until there is a message, as `wait` says.
+    ///
+    /// # Errors
+    /// `Empty` and `Busy` only with [`Wait::No`], `Timeout` only with [`Wait::Until`], `Closed` once the queue is
+    /// closed and drained; nothing was taken in each case.
+    fn get(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault>;
+
+    /// How many messages are in the queue at an instant inside the call. Never waits for another participant.
+    ///
+    /// # Errors
+    /// When the queue is gone or damaged.
+    fn len(&self) -> Result<usize, BackendError>;
+
+    /// Whether the queue is closed at an instant inside the call. Never waits for another participant.
+    ///
+    /// # Errors
+    /// When the queue is gone or damaged.
+    fn is_closed(&self) -> Result<bool, BackendError>;
+
+    /// Closes the queue for everyone: puts that take effect later fail with `Closed`, gets drain what is there.
+    /// Closing twice is no error. Never waits for another participant.
+    ///
+    /// # Errors
+    /// When the queue is gone or damaged.
+    fn close(&self) -> Result<(), BackendError>;
+
+    /// Everything that is known of the queue, for people to read.
+    ///
+    /// # Errors
+    /// When the queue is gone or damaged.
+    fn stat(&self) -> Result<Stat, BackendError>;
+
+    /// Registers this process as a producer, which its first put does by itself. What a queue made with
+    /// `auto_close` counts; without effect on others.
+    ///
+    /// # Errors
+    /// When the queue is gone, damaged, or has no room for one more participant.
+    fn register_producer(&self) -> Result<(), BackendError>;
+
+    /// Ends this process's registration as a producer, as dropping its last handle does.
+    ///
+    /// # Errors
+    /// When the queue is gone or damaged.
+    fn unregister_producer(&self) -> Result<(), BackendError>;
+
+    /// Lets the process that `command` starts inherit this queue, named or not: the child finds it with
+    /// [`Transport::inherited`]. On a queue made with `auto_close` the child is a registered producer before
+    /// `Command::spawn` returns.
+    ///
+    /// # Errors
+    /// When the queue cannot be inherited.
+    fn share_with(&self, command: &mut Command) -> Result<(), BackendError>;
+
+    /// Puts the messages of `batch` from number `from` on, in order, each taking effect by itself.
+    ///
+    /// Returns how many went in, and why the rest did not. The default puts one by one.
+    ///
+    /// # Blocking
+    /// Until all are in, as `wait` says.
+    fn put_many(&self, batch: &Batch, from: usize, wait: Wait) -> (usize, Result<(), PutFault>) {
+        for (done, message) in batch.iter().skip(from).enumerate() {
+            if let Err(fault) = self.put(&[message], wait) {
+                return (done, Err(fault));
+            }
+        }
+        (batch.len().saturating_sub(from), Ok(()))
+    }
+
+    /// Waits for one message, then appends to `batch` what is there, up to `limit`. Returns how many it took.
+    /// The default gets one by one, and one message only when `limit` bounds the bytes.
+    ///
+    /// # Blocking
+    /// Until there is one message, as `wait` says. A `limit` of no messages returns 0 at once.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); nothing was taken.
+    fn get_many(&self, batch: &mut Batch, limit: Limit, wait: Wait) -> Result<usize, GetFault> {
+        if limit.max_messages() == 0 {
+            return Ok(0);
+        }
+        let mut message = Vec::new();
+        self.get(&mut message, wait)?;
+        batch.push(&message);
+        let more = if limit.max_bytes() == usize::MAX { limit.max_messages() - 1 } else { 0 };
+        for taken in 0..more {
+            match self.get(&mut message, Wait::No) {
+                Ok(()) => batch.push(&message),
+                Err(_) => return Ok(1 + taken),
+            }
+        }
+        Ok(1 + more)
+    }
+
+    /// Whether there is no message in the queue at an instant inside the call.
+    ///
+    /// # Errors
+    /// As [`len`](Self::len).
+    fn is_empty(&self) -> Result<bool, BackendError> {
+        self.len().map(|len| len == 0)
+    }
+
+    /// Whether the queue holds as many messages as its capacity at an instant inside the call.
+    ///
+    /// # Errors
+    /// As [`len`](Self::len).
+    fn is_full(&self) -> Result<bool, BackendError> {
+        self.len().map(|len| len >= self.identity().capacity)
+    }
+}
+
+/// What was fixed when a queue was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// The backend's name.
+    pub transport: &'static str,
+    /// The queue's name; `None` for an anonymous queue.
+    pub name: Option<QueueName>,
+    /// The directory of a named queue.
+    pub directory: Option<PathBuf>,
+    /// Tells this queue from earlier and later ones of the same name.
+    pub incarnation: u128,
+    /// The codec that the queue's messages are written with.
+    pub codec: String,
+    /// How many messages the queue takes.
+    pub capacity: usize,
+    /// The longest message it takes, in bytes.
+    pub max_message: usize,
+    /// Whether it closes by itself when its last producer has left.
+    pub auto_close: bool,
+}
+
+impl Identity {
+    /// The identity of a queue that `transport` makes from `options`, with the capacity that was settled on.
+    #[must_use]
+    pub fn new(
+        transport: &'static str,
+        place: Option<(QueueName, PathBuf)>,
+        incarnation: u128,
+        capacity: usize,
+        options: &QueueOptions,
+    ) -> Self {
+        let (name, directory) = place.unzip();
+        Self {
+            transport,
+            name,
+            directory,
+            incarnation,
+            codec: options.codec_name().to_owned(),
+            capacity,
+            max_message: options.message_limit(),
+            auto_close: options.closes_by_itself(),
+        }
+    }
+
+    /// Where another process finds this queue; `None` for an anonymous one.
+    #[must_use]
+    pub fn address(&self) -> Option<QueueAddress> {
+        let (name, directory) = (self.name.clone()?, self.directory.clone()?);
+        Some(QueueAddress::new(self.transport, directory, name, self.incarnation))
+    }
+}
+
+/// `shm:jobs`, or `shm:(anonymous)`: how messages to people name a queue.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.as_ref().map_or("(anonymous)", QueueName::as_str);
+        write!(f, "{}:{name}", self.transport)
+    }
+}
+
+/// Everything that is known of a queue, for people to read. Each number is exact at an instant inside the call,
+/// not all at the same one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stat {
+    /// Messages in the queue.
+    pub len: usize,
+    /// Whether it is closed.
+    pub closed: bool,
+    /// Memory or disk in use for it, in bytes.
+    pub bytes: u64,
+    /// Messages put since it was made.
+    pub puts: u64,
+    /// Messages taken since it was made.
+    pub gets: u64,
+    /// Messages that are handed out and not acknowledged.
+    pub in_flight: usize,
+    /// Calls of living processes that wait for room.
+    pub waiting_putters: usize,
+    /// Calls of living processes that wait for a message.
+    pub waiting_getters: usize,
+    /// Where it lives.
+    pub location: String,
+}
+
+impl Stat {
+    /// The numbers of a queue with `len` messages, with nothing in flight, nobody waiting and no storage.
+    #[must_use]
+    pub fn new(len: usize, closed: bool, location: String) -> Self {
+        Self {
+            len,
+            closed,
+            bytes: 0,
+            puts: 0,
+            gets: 0,
+            in_flight: 0,
+            waiting_putters: 0,
+            waiting_getters: 0,
+            location,
+        }
+    }
+}

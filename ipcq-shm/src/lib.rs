@@ -1,0 +1,1 @@
+//! ipcq over shared memory.
