@@ -1,0 +1,217 @@
+//! The transports that are built into this program, and how a queue is found among them: the only place that
+//! lists all backends.
+
+use std::sync::Arc;
+
+use ipcq_core::os::directory::Location;
+use ipcq_core::{Channel, OpenError, QueueName, QueueOptions, Transport};
+use ipcq_shm::ShmTransport;
+
+use crate::failure::Failure;
+
+/// The transports that this version can use, the default first.
+const BUILT_IN: &[&str] = &["shm"];
+
+/// The transport of that name.
+fn transport(name: &str) -> Result<Box<dyn Transport>, Failure> {
+    match name {
+        "shm" => Ok(Box::new(ShmTransport::new())),
+        "pipe" | "zmq" => Err(Failure::failed(format!(
+            "the transport {name} is not built into this ipcq; available: {}",
+            BUILT_IN.join(", ")
+        ))),
+        _ => Err(Failure::failed(format!(
+            "there is no transport {name:?}; available: {}",
+            BUILT_IN.join(", ")
+        ))),
+    }
+}
+
+/// Which transports a command works with.
+#[derive(Debug)]
+pub(crate) struct Backends {
+    /// Named on the command line: no other is looked at.
+    chosen: Option<String>,
+    /// Named in the environment: the one to make queues on, and the one meant when several hold a name.
+    preferred: Option<String>,
+}
+
+/// A queue as it was named on the command line.
+#[derive(Debug, PartialEq, Eq)]
+struct Named {
+    transport: Option<String>,
+    name: QueueName,
+}
+
+impl Backends {
+    /// What the command line and the environment say.
+    pub(crate) fn new(chosen: Option<&str>) -> Self {
+        let preferred = match std::env::var_os("IPCQ_TRANSPORT") {
+            Some(name) if !name.is_empty() => Some(name.to_string_lossy().into_owned()),
+            _ => None,
+        };
+        Self { chosen: chosen.map(str::to_owned), preferred }
+    }
+
+    /// The transport to make queues on.
+    pub(crate) fn default(&self) -> Result<Box<dyn Transport>, Failure> {
+        let name = self.chosen.as_deref().or(self.preferred.as_deref()).unwrap_or(BUILT_IN[0]);
+        transport(name)
+    }
+
+    /// The transports that a list of names stands for, as `bench --transport shm,pipe` has it.
+    pub(crate) fn listed(&self) -> Result<Vec<Box<dyn Transport>>, Failure> {
+        match &self.chosen {
+            Some(list) => list.split(',').map(|name| transport(name.trim())).collect(),
+            None => Self::built_in(),
+        }
+    }
+
+    /// The transports to look for queues on.
+    pub(crate) fn all(&self) -> Result<Vec<Box<dyn Transport>>, Failure> {
+        match &self.chosen {
+            Some(name) => Ok(vec![transport(name)?]),
+            None => Self::built_in(),
+        }
+    }
+
+    fn built_in() -> Result<Vec<Box<dyn Transport>>, Failure> {
+        BUILT_IN.iter().map(|name| transport(name)).collect()
+    }
+
+    /// Makes `queue`.
+    pub(crate) fn create(&self, queue: &str, options: &QueueOptions) -> Result<Arc<dyn Channel>, Failure> {
+        let named = self.named(queue)?;
+        let transport = named.transport.as_deref().map_or_else(|| self.default(), transport)?;
+        Ok(transport.create(&named.name, options)?)
+    }
+
+    /// Opens `queue`, wherever it is.
+    pub(crate) fn open(&self, queue: &str) -> Result<Arc<dyn Channel>, Failure> {
+        self.open_existing(queue)?.ok_or_else(|| self.missing(queue))
+    }
+
+    /// Opens `queue`, and makes it if there is none.
+    pub(crate) fn open_or_create(
+        &self,
+        queue: &str,
+        options: &QueueOptions,
+    ) -> Result<Arc<dyn Channel>, Failure> {
+        loop {
+            if let Some(channel) = self.open_existing(queue)? {
+                return Ok(channel);
+            }
+            let named = self.named(queue)?;
+            let transport = named.transport.as_deref().map_or_else(|| self.default(), transport)?;
+            match transport.create(&named.name, options) {
+                // Somebody else was faster, and may even have removed it again since.
+                Err(ipcq_core::CreateError::Exists { .. }) => {}
+                made => return Ok(made?),
+            }
+        }
+    }
+
+    /// Removes `queue`, which need not be sound enough to be opened.
+    pub(crate) fn remove(&self, queue: &str) -> Result<(), Failure> {
+        let named = self.named(queue)?;
+        let mut candidates = self.candidates(&named)?;
+        if candidates.len() > 1 {
+            candidates.retain(|transport| !is_missing(&transport.open(&named.name)));
+        }
+        match self.the_one(queue, candidates, |transport| transport.name())? {
+            Some(transport) => Ok(transport.remove(&named.name)?),
+            None => Err(self.missing(queue)),
+        }
+    }
+
+    /// Opens `queue` where it is; `None` when it is nowhere.
+    fn open_existing(&self, queue: &str) -> Result<Option<Arc<dyn Channel>>, Failure> {
+        let named = self.named(queue)?;
+        let found: Vec<_> = self
+            .candidates(&named)?
+            .iter()
+            .map(|transport| (transport.name(), transport.open(&named.name)))
+            .filter(|(_, opened)| !is_missing(opened))
+            .collect();
+        let found = self.the_one(queue, found, |(transport, _)| transport)?;
+        Ok(found.map(|(_, opened)| opened).transpose()?)
+    }
+
+    /// The only one of `found`, or the one on the preferred transport.
+    fn the_one<T>(
+        &self,
+        queue: &str,
+        mut found: Vec<T>,
+        transport: impl Fn(&T) -> &'static str,
+    ) -> Result<Option<T>, Failure> {
+        if found.len() < 2 {
+            return Ok(found.pop());
+        }
+        let preferred = self.preferred.as_deref();
+        match found.iter().position(|one| Some(transport(one)) == preferred) {
+            Some(index) => Ok(Some(found.swap_remove(index))),
+            None => {
+                let names: Vec<_> = found.iter().map(transport).collect();
+                Err(Failure::failed(format!(
+                    "there is a queue {queue} on each of the transports {}; say which with -t",
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// Where a queue that was named so may be.
+    fn candidates(&self, named: &Named) -> Result<Vec<Box<dyn Transport>>, Failure> {
+        match &named.transport {
+            Some(name) => Ok(vec![transport(name)?]),
+            None => self.all(),
+        }
+    }
+
+    /// Reads a queue's name with or without its transport.
+    fn named(&self, queue: &str) -> Result<Named, Failure> {
+        let named = named(queue)?;
+        match (&self.chosen, &named.transport) {
+            (Some(chosen), Some(other)) if chosen != other => Err(Failure::failed(format!(
+                "the queue {queue} is on transport {other}, and -t says {chosen}; leave one of them out"
+            ))),
+            _ => Ok(named),
+        }
+    }
+
+    fn missing(&self, queue: &str) -> Failure {
+        let full = match named(queue) {
+            Ok(Named { transport: None, name }) if self.chosen.is_some() || BUILT_IN.len() == 1 => {
+                format!("{}:{name}", self.chosen.as_deref().unwrap_or(BUILT_IN[0]))
+            }
+            _ => queue.to_owned(),
+        };
+        Failure::missing(&full)
+    }
+}
+
+fn named(queue: &str) -> Result<Named, Failure> {
+    let (transport, name) = match queue.split_once(':') {
+        Some((transport, name)) => (Some(transport.to_owned()), name),
+        None => (None, queue),
+    };
+    if let Some(name) = &transport {
+        self::transport(name)?;
+    }
+    let name = QueueName::new(name).map_err(|error| Failure::failed(error.to_string()))?;
+    Ok(Named { transport, name })
+}
+
+fn is_missing(opened: &Result<Arc<dyn Channel>, OpenError>) -> bool {
+    opened.as_ref().is_err_and(OpenError::is_missing)
+}
+
+/// How messages to people name a queue: `shm:jobs`.
+pub(crate) fn label(channel: &dyn Channel) -> String {
+    channel.identity().to_string()
+}
+
+/// The directory that holds everything that a queue's name stands for.
+pub(crate) fn directory() -> std::path::PathBuf {
+    Location::from_env().path().to_owned()
+}

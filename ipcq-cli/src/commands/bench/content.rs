@@ -1,0 +1,160 @@
+//! What is in the messages that are measured, and how each that arrives is checked.
+
+/// What does not change from message to message, so that filling a message costs little.
+const FILLER: u8 = 0xA5;
+/// Up to this length all of a message is checked; of a longer one the ends and a window that moves.
+const CHECKED_WHOLE: usize = 256;
+const WINDOW: usize = 64;
+/// The number of a message is in its first 8 bytes, and the check of it in its last 8.
+const WORD: usize = 8;
+/// How many bits of a message's number count the messages of one producer.
+const SEQUENCE_BITS: u32 = 48;
+
+/// Makes the messages of one producer, each with a number of its own.
+#[derive(Debug)]
+pub(super) struct Maker {
+    message: Vec<u8>,
+    next: u64,
+    sum: u64,
+}
+
+impl Maker {
+    pub(super) fn new(producer: u32, size: usize) -> Self {
+        Self { message: vec![FILLER; size], next: u64::from(producer) << SEQUENCE_BITS, sum: 0 }
+    }
+
+    /// The next message.
+    pub(super) fn make(&mut self) -> &[u8] {
+        let size = self.message.len();
+        let number = self.next.to_le_bytes();
+        let head = size.min(WORD);
+        self.message[..head].copy_from_slice(&number[..head]);
+        if size >= 2 * WORD {
+            self.message[size - WORD..].copy_from_slice(&mix(self.next).to_le_bytes());
+        }
+        self.sum = self.sum.wrapping_add(mix(number_in(&self.message)));
+        self.next += 1;
+        &self.message
+    }
+
+    /// What the numbers of all messages so far come to.
+    pub(super) const fn sum(&self) -> u64 {
+        self.sum
+    }
+}
+
+/// Checks the messages that one consumer gets.
+#[derive(Debug)]
+pub(super) struct Checker {
+    size: usize,
+    filler: Vec<u8>,
+    /// The least number that the next message of each producer can have.
+    next: Vec<u64>,
+    sum: u64,
+}
+
+impl Checker {
+    pub(super) fn new(size: usize) -> Self {
+        Self { size, filler: vec![FILLER; CHECKED_WHOLE], next: Vec::new(), sum: 0 }
+    }
+
+    /// Whether `message` is one that a [`Maker`] made and that may come now.
+    pub(super) fn check(&mut self, message: &[u8]) -> bool {
+        if message.len() != self.size {
+            return false;
+        }
+        let number = number_in(message);
+        self.sum = self.sum.wrapping_add(mix(number));
+        // A shorter message has no room for all of its number.
+        self.size < WORD || (self.is_in_order(number) && self.is_whole(number, message))
+    }
+
+    fn is_in_order(&mut self, number: u64) -> bool {
+        let Ok(producer) = usize::try_from(number >> SEQUENCE_BITS) else { return false };
+        if producer >= self.next.len() {
+            self.next.resize(producer + 1, 0);
+        }
+        let in_order = number >= self.next[producer];
+        self.next[producer] = number + 1;
+        in_order
+    }
+
+    fn is_whole(&self, number: u64, message: &[u8]) -> bool {
+        if self.size < 2 * WORD {
+            return message[WORD..].iter().all(|&byte| byte == FILLER);
+        }
+        let (body, tail) = message[WORD..].split_at(self.size - 2 * WORD);
+        let checked = if body.len() <= CHECKED_WHOLE {
+            body
+        } else {
+            let places = u64::try_from(body.len() - WINDOW).unwrap_or(1);
+            let from = usize::try_from(mix(number) % places).unwrap_or(0);
+            &body[from..from + WINDOW]
+        };
+        tail == mix(number).to_le_bytes() && *checked == self.filler[..checked.len()]
+    }
+
+    /// What the numbers of all messages so far come to.
+    pub(super) const fn sum(&self) -> u64 {
+        self.sum
+    }
+}
+
+fn number_in(message: &[u8]) -> u64 {
+    if let Some(number) = message.first_chunk::<WORD>() {
+        return u64::from_le_bytes(*number);
+    }
+    let mut number = [0; WORD];
+    number[..message.len()].copy_from_slice(message);
+    u64::from_le_bytes(number)
+}
+
+/// Spreads a number over all bits, so that sums of different numbers differ.
+const fn mix(number: u64) -> u64 {
+    let spread = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    spread ^ (spread >> 29)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_passes_at_every_size() {
+        for size in [0, 1, 7, 8, 9, 15, 16, 64, 255, 272, 273, 1000, 65536] {
+            let (mut maker, mut checker) = (Maker::new(3, size), Checker::new(size));
+            for _ in 0..100 {
+                assert!(checker.check(maker.make()), "{size}");
+            }
+            assert_eq!(maker.sum(), checker.sum(), "{size}");
+        }
+    }
+
+    #[test]
+    fn what_is_torn_repeated_or_too_short_does_not() {
+        let (mut maker, mut checker) = (Maker::new(0, 64), Checker::new(64));
+        let first = maker.make().to_vec();
+        assert!(checker.check(&first));
+        assert!(!checker.check(&first), "the same message twice");
+        assert!(!checker.check(&first[..63]), "a message without its last byte");
+        for place in 0..64 {
+            let mut torn = maker.make().to_vec();
+            torn[place] ^= 1;
+            let alone = Checker::new(64).check(&torn);
+            assert!(!alone, "a changed byte at {place}");
+        }
+    }
+
+    #[test]
+    fn a_lost_message_changes_the_sum() {
+        for size in [1, 64] {
+            let (mut maker, mut checker) = (Maker::new(0, size), Checker::new(size));
+            maker.make();
+            for _ in 0..10 {
+                checker.check(maker.make());
+            }
+            maker.make();
+            assert_ne!(maker.sum(), checker.sum());
+        }
+    }
+}

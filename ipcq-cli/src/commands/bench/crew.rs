@@ -1,0 +1,136 @@
+//! The side of a benchmark that measures: it starts the processes, gives them jobs and adds up their reports.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipcq_core::{Channel, GetFault, QueueOptions, Transport, Wait};
+
+use super::job::{How, Job, Report};
+use crate::args::Role;
+use crate::backend::label;
+use crate::commands::worker::Team;
+use crate::failure::Failure;
+
+/// How often it is checked that all processes are alive while their reports are awaited.
+const CHECK: Duration = Duration::from_millis(100);
+
+/// How many processes put and get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) producers: usize,
+    pub(super) consumers: usize,
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    /// Messages in a second.
+    pub(super) rate: f64,
+    /// Of round trips, in nanoseconds: median and 99th percentile.
+    pub(super) p50: u64,
+    pub(super) p99: u64,
+}
+
+/// The processes of one benchmark, waiting for jobs.
+pub(super) struct Crew {
+    shape: Shape,
+    team: Team,
+    /// One for each process, the producers' first.
+    jobs: Vec<Arc<dyn Channel>>,
+    reports: Arc<dyn Channel>,
+    patience: Duration,
+}
+
+impl Crew {
+    /// Starts the processes for messages of up to `size` bytes, in a queue of `capacity`; none may take longer
+    /// than `patience` for one job.
+    pub(super) fn start(
+        transport: &dyn Transport,
+        shape: Shape,
+        size: usize,
+        capacity: usize,
+        patience: Duration,
+    ) -> Result<Self, Failure> {
+        let options = QueueOptions::new().capacity(capacity);
+        let options = options.max_message(size.max(QueueOptions::DEFAULT_MAX_MESSAGE));
+        let (forth, back) = (transport.create_anonymous(&options)?, transport.create_anonymous(&options)?);
+        let reports = transport.create_anonymous(&QueueOptions::new())?;
+        let (mut team, mut jobs) = (Team::default(), Vec::new());
+        let producers = (0..shape.producers).map(|number| (Role::BenchProducer, number));
+        let consumers = (0..shape.consumers).map(|number| (Role::BenchConsumer, number));
+        for (role, number) in producers.chain(consumers) {
+            let own = transport.create_anonymous(&QueueOptions::new().capacity(1))?;
+            team.start(transport, &[&*forth, &*back, &*own, &*reports], role, number, 0)?;
+            jobs.push(own);
+        }
+        Ok(Self { shape, team, jobs, reports, patience })
+    }
+
+    /// Moves `messages` messages, and says how fast that was.
+    pub(super) fn measure(&mut self, how: How, size: usize, messages: usize) -> Result<Measured, Failure> {
+        let (put, got) = (messages / self.shape.producers, messages / self.shape.consumers);
+        for (number, jobs) in self.jobs.iter().enumerate() {
+            let messages = if number < self.shape.producers { put } else { got };
+            let job = serde_json::to_vec(&Job { how, size, messages });
+            let job = job.map_err(|error| Failure::failed(error.to_string()))?;
+            jobs.put(&[&job], Wait::timeout(self.patience)).map_err(|fault| Failure::put(&label(&**jobs), &fault))?;
+        }
+        let deadline = Instant::now() + self.patience;
+        let reports: Result<Vec<_>, _> = (0..self.jobs.len()).map(|_| self.report(deadline)).collect();
+        summarise(&reports?)
+    }
+
+    /// The next report of any process.
+    fn report(&mut self, deadline: Instant) -> Result<Report, Failure> {
+        let mut text = Vec::new();
+        while let Err(fault) = self.reports.get(&mut text, Wait::timeout(CHECK)) {
+            if !matches!(fault, GetFault::Timeout) {
+                return Err(Failure::get(&label(&*self.reports), &fault));
+            }
+            self.team.check()?;
+            if Instant::now() > deadline {
+                return Err(Failure::failed("a process of the benchmark does not finish; try fewer messages"));
+            }
+        }
+        serde_json::from_slice(&text).map_err(|error| Failure::failed(error.to_string()))
+    }
+
+    /// Lets the processes end.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        for jobs in &self.jobs {
+            jobs.close()?;
+        }
+        self.team.wait()
+    }
+}
+
+/// Checks that everything that was put arrived, and adds up.
+fn summarise(reports: &[Report]) -> Result<Measured, Failure> {
+    if let Some(fault) = reports.iter().find_map(|report| report.fault.as_ref()) {
+        return Err(Failure::failed(format!("a process of the benchmark failed: {fault}")));
+    }
+    let total = |put: bool| {
+        let side = reports.iter().filter(|report| report.put == put);
+        side.fold((0, 0), |(count, sum): (usize, u64), report| {
+            (count + report.messages, sum.wrapping_add(report.sum))
+        })
+    };
+    if total(true) != total(false) {
+        return Err(Failure::failed("the messages that arrived are not those that were put"));
+    }
+    let began = reports.iter().map(|report| report.began).min().unwrap_or(0);
+    let ended = reports.iter().map(|report| report.ended).max().unwrap_or(0);
+    let longest = |of: fn(&Report) -> u64| reports.iter().map(of).max().unwrap_or(0);
+    let time = Duration::from_nanos(ended - began);
+    Ok(Measured {
+        rate: rate(total(true).0, time),
+        p50: longest(|report| report.p50),
+        p99: longest(|report| report.p99),
+    })
+}
+
+/// Messages in a second.
+pub(super) fn rate(messages: usize, time: Duration) -> f64 {
+    let messages = u32::try_from(messages).unwrap_or(u32::MAX);
+    f64::from(messages) / time.as_secs_f64().max(1e-9)
+}

@@ -1,0 +1,189 @@
+//! What the processes of a benchmark do: they take a job, do it, report, and wait for the next.
+
+use std::sync::Arc;
+
+use ipcq_core::{Batch, Channel, GetFault, Limit, PutFault, Transport, Wait};
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use super::content::{Checker, Maker};
+use crate::args::Role;
+use crate::backend::label;
+use crate::failure::Failure;
+
+/// The numbers under which a process inherits its queues: messages go through the first (and in a round trip back
+/// through the second), jobs come by the third, which is its own, and reports go by the fourth.
+pub(super) const FORTH: usize = 0;
+pub(super) const BACK: usize = 1;
+pub(super) const JOBS: usize = 2;
+pub(super) const REPORTS: usize = 3;
+
+/// What one process is to do.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Job {
+    pub(super) how: How,
+    /// The length of each message, in bytes.
+    pub(super) size: usize,
+    /// How many this process puts or gets.
+    pub(super) messages: usize,
+}
+
+/// How messages move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum How {
+    OneByOne,
+    /// This many in each call.
+    Batches(usize),
+    /// There and back, before the next one.
+    RoundTrip,
+}
+
+/// What one process did.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Report {
+    /// Whether it put the messages that are counted.
+    pub(super) put: bool,
+    /// When it began and ended, in nanoseconds of the clock that all processes share.
+    pub(super) began: u64,
+    pub(super) ended: u64,
+    pub(super) messages: usize,
+    pub(super) sum: u64,
+    /// How long each round trip took, sorted by length, in nanoseconds: the median and the 99th percentile.
+    pub(super) p50: u64,
+    pub(super) p99: u64,
+    pub(super) fault: Option<String>,
+}
+
+/// The queues of one process.
+struct Queues {
+    forth: Arc<dyn Channel>,
+    back: Arc<dyn Channel>,
+}
+
+/// Does jobs until there are no more.
+pub(crate) fn work(transport: &dyn Transport, role: Role, number: u32) -> Result<(), Failure> {
+    let queues = Queues { forth: transport.inherited(FORTH)?, back: transport.inherited(BACK)? };
+    let (jobs, reports) = (transport.inherited(JOBS)?, transport.inherited(REPORTS)?);
+    let mut text = Vec::new();
+    loop {
+        match jobs.get(&mut text, Wait::Forever) {
+            Err(GetFault::Closed) => return Ok(()),
+            got => got.map_err(|fault| Failure::get(&label(&*jobs), &fault))?,
+        }
+        let job = serde_json::from_slice(&text).map_err(|error| Failure::failed(error.to_string()))?;
+        let report = queues.run(role, number, job);
+        let report = serde_json::to_vec(&report).map_err(|error| Failure::failed(error.to_string()))?;
+        let put = reports.put(&[&report], Wait::Forever);
+        put.map_err(|fault| Failure::put(&label(&*reports), &fault))?;
+    }
+}
+
+impl Queues {
+    fn run(&self, role: Role, number: u32, job: Job) -> Report {
+        let puts = role == Role::BenchProducer;
+        let done = match (job.how, puts) {
+            (How::OneByOne, true) => self.put_each(number, job),
+            (How::OneByOne, false) => self.get_each(job),
+            (How::Batches(batch), true) => self.put_batches(number, job, batch),
+            (How::Batches(batch), false) => self.get_batches(job, batch),
+            (How::RoundTrip, true) => self.ping(number, job),
+            (How::RoundTrip, false) => self.pong(job),
+        };
+        let report = done.unwrap_or_else(|fault| Report { fault: Some(fault), ..Report::default() });
+        Report { put: puts, messages: job.messages, ..report }
+    }
+
+    fn put_each(&self, number: u32, job: Job) -> Result<Report, String> {
+        let mut maker = Maker::new(number, job.size);
+        let began = now();
+        for _ in 0..job.messages {
+            self.forth.put(&[maker.make()], Wait::Forever).map_err(|fault| fault.to_string())?;
+        }
+        Ok(Report { began, ended: now(), sum: maker.sum(), ..Report::default() })
+    }
+
+    fn get_each(&self, job: Job) -> Result<Report, String> {
+        let (mut checker, mut message) = (Checker::new(job.size), Vec::with_capacity(job.size));
+        let began = now();
+        for _ in 0..job.messages {
+            self.forth.get(&mut message, Wait::Forever).map_err(|fault| fault.to_string())?;
+            ensure(checker.check(&message))?;
+        }
+        Ok(Report { began, ended: now(), sum: checker.sum(), ..Report::default() })
+    }
+
+    fn put_batches(&self, number: u32, job: Job, size: usize) -> Result<Report, String> {
+        let (mut maker, mut batch) = (Maker::new(number, job.size), Batch::new());
+        let (mut left, began) = (job.messages, now());
+        while left > 0 {
+            batch.clear();
+            for _ in 0..size.min(left) {
+                batch.push(maker.make());
+            }
+            let (count, end) = self.forth.put_many(&batch, 0, Wait::Forever);
+            end.map_err(|fault: PutFault| fault.to_string())?;
+            left -= count;
+        }
+        Ok(Report { began, ended: now(), sum: maker.sum(), ..Report::default() })
+    }
+
+    fn get_batches(&self, job: Job, size: usize) -> Result<Report, String> {
+        let (mut checker, mut batch) = (Checker::new(job.size), Batch::new());
+        let (mut left, began) = (job.messages, now());
+        while left > 0 {
+            batch.clear();
+            let limit = Limit::messages(size.min(left));
+            left -= self.forth.get_many(&mut batch, limit, Wait::Forever).map_err(|fault| fault.to_string())?;
+            for message in batch.iter() {
+                ensure(checker.check(message))?;
+            }
+        }
+        Ok(Report { began, ended: now(), sum: checker.sum(), ..Report::default() })
+    }
+
+    fn ping(&self, number: u32, job: Job) -> Result<Report, String> {
+        let (mut maker, mut checker) = (Maker::new(number, job.size), Checker::new(job.size));
+        let mut message = Vec::with_capacity(job.size);
+        let mut times = Vec::with_capacity(job.messages);
+        let began = now();
+        let mut before = began;
+        for _ in 0..job.messages {
+            self.forth.put(&[maker.make()], Wait::Forever).map_err(|fault| fault.to_string())?;
+            self.back.get(&mut message, Wait::Forever).map_err(|fault| fault.to_string())?;
+            ensure(checker.check(&message))?;
+            let after = now();
+            times.push(after - before);
+            before = after;
+        }
+        let (p50, p99) = percentiles(&mut times);
+        Ok(Report { began, ended: before, sum: maker.sum(), p50, p99, ..Report::default() })
+    }
+
+    fn pong(&self, job: Job) -> Result<Report, String> {
+        let (mut checker, mut message) = (Checker::new(job.size), Vec::with_capacity(job.size));
+        let began = now();
+        for _ in 0..job.messages {
+            self.forth.get(&mut message, Wait::Forever).map_err(|fault| fault.to_string())?;
+            self.back.put(&[&message], Wait::Forever).map_err(|fault| fault.to_string())?;
+            ensure(checker.check(&message))?;
+        }
+        Ok(Report { began, ended: now(), sum: checker.sum(), ..Report::default() })
+    }
+}
+
+/// The median and the 99th percentile.
+pub(super) fn percentiles(times: &mut [u64]) -> (u64, u64) {
+    times.sort_unstable();
+    let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or(0);
+    (at(50), at(99))
+}
+
+fn ensure(sound: bool) -> Result<(), String> {
+    if sound { Ok(()) } else { Err("a message arrived changed, twice, or out of order".to_owned()) }
+}
+
+/// The time in nanoseconds, from a clock that runs alike in all processes; 0 where there is none.
+pub(super) fn now() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(std::time::Duration::from);
+    time.map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}

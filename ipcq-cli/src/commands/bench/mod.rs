@@ -1,0 +1,185 @@
+//! `bench`: throughput and round trips between real processes, beside `crossbeam-channel` between threads.
+//!
+//! The processes are started before anything is measured and wait for jobs; queue and reference take turns, so
+//! that what else the machine does hits both; each number is the median of its repetitions; and every message that
+//! arrives is checked.
+
+mod content;
+mod crew;
+mod job;
+mod reference;
+mod report;
+
+use std::time::Duration;
+
+use ipcq_core::Transport;
+
+use self::crew::{Crew, Measured, Shape};
+pub(super) use self::job::work;
+use self::job::How;
+use self::report::Results;
+use crate::args::{BenchArgs, Format};
+use crate::backend::Backends;
+use crate::diagnostics::Diagnostics;
+use crate::failure::Failure;
+use crate::output::print;
+
+/// How many messages a batch has.
+const BATCH: usize = 64;
+/// The messages in a queue or a batch take no more memory than this, in bytes.
+const MOST_MEMORY: usize = 256 << 20;
+/// How many messages, of each producer to each consumer, show roughly how fast it goes.
+const FIRST_TRY: usize = 2000;
+/// The most messages one measurement moves.
+const MOST_MESSAGES: f64 = 1e9;
+
+pub(super) fn run(
+    backends: &Backends,
+    args: &BenchArgs,
+    format: Format,
+    diagnostics: &Diagnostics,
+) -> Result<(), Failure> {
+    let transports = backends.listed()?;
+    let mut results = Results::default();
+    for transport in &transports {
+        for &size in &args.size {
+            let bench = Bench { transport: &**transport, size, args, diagnostics };
+            for shape in shapes(args) {
+                bench.throughput(shape, &mut results)?;
+            }
+            bench.round_trips(&mut results)?;
+        }
+    }
+    diagnostics.progress("");
+    print(&results.shown(format)?)
+}
+
+/// One producer and one consumer, then four of each, unless the user says how many.
+fn shapes(args: &BenchArgs) -> Vec<Shape> {
+    match (args.producers, args.consumers) {
+        (None, None) => [1, 4].map(|number| Shape { producers: number, consumers: number }).to_vec(),
+        (producers, consumers) => {
+            vec![Shape { producers: producers.unwrap_or(1), consumers: consumers.unwrap_or(1) }]
+        }
+    }
+}
+
+/// What is measured with messages of one size on one transport.
+struct Bench<'a> {
+    transport: &'a dyn Transport,
+    size: usize,
+    args: &'a BenchArgs,
+    diagnostics: &'a Diagnostics,
+}
+
+impl Bench<'_> {
+    fn throughput(&self, shape: Shape, results: &mut Results) -> Result<(), Failure> {
+        let mut crew = self.crew(shape)?;
+        let one = self.calibrated(shape, |count| crew.measure(How::OneByOne, self.size, count))?;
+        let many = self.calibrated(shape, |count| crew.measure(self.batches(), self.size, count))?;
+        let beside = match self.args.no_reference {
+            true => None,
+            false => Some(self.calibrated(shape, |count| self.reference(shape, How::OneByOne, count))?),
+        };
+        let (mut ones, mut manys, mut besides) = (Vec::new(), Vec::new(), Vec::new());
+        for repetition in 1..=self.args.repetitions.get() {
+            self.progress(&format!("{}x{}", shape.producers, shape.consumers), repetition);
+            ones.push(crew.measure(How::OneByOne, self.size, one)?.rate);
+            if let Some(count) = beside {
+                besides.push(self.reference(shape, How::OneByOne, count)?.rate);
+            }
+            manys.push(crew.measure(self.batches(), self.size, many)?.rate);
+        }
+        crew.finish()?;
+        let name = self.transport.name();
+        let reference = beside.map(|_| median(besides));
+        results.add_throughput(name, shape, (How::OneByOne, self.size), median(ones), reference);
+        results.add_throughput(name, shape, (self.batches(), self.size), median(manys), reference);
+        Ok(())
+    }
+
+    fn round_trips(&self, results: &mut Results) -> Result<(), Failure> {
+        let shape = Shape { producers: 1, consumers: 1 };
+        let mut crew = self.crew(shape)?;
+        let count = self.calibrated(shape, |count| crew.measure(How::RoundTrip, self.size, count))?;
+        let (mut own, mut beside) = (Vec::new(), Vec::new());
+        for repetition in 1..=self.args.repetitions.get() {
+            self.progress("round trips", repetition);
+            own.push(crew.measure(How::RoundTrip, self.size, count)?);
+            if !self.args.no_reference {
+                beside.push(self.reference(shape, How::RoundTrip, count)?);
+            }
+        }
+        crew.finish()?;
+        let reference = (!beside.is_empty()).then(|| percentiles(&beside));
+        results.add_round_trip(self.transport.name(), self.size, percentiles(&own), reference);
+        Ok(())
+    }
+
+    /// How many messages take about as long as the user wants; also warms everything up.
+    fn calibrated(
+        &self,
+        shape: Shape,
+        mut measure: impl FnMut(usize) -> Result<Measured, Failure>,
+    ) -> Result<usize, Failure> {
+        let pairs = shape.producers * shape.consumers;
+        if let Some(messages) = self.args.messages {
+            return Ok(messages.get().div_ceil(pairs) * pairs);
+        }
+        let first = measure(FIRST_TRY.min(self.fitting()) * pairs)?;
+        let better = measure(messages_in(first.rate, self.args.seconds / 4.0, pairs))?;
+        Ok(messages_in(better.rate, self.args.seconds, pairs))
+    }
+
+    fn reference(&self, shape: Shape, how: How, messages: usize) -> Result<Measured, Failure> {
+        reference::measure(shape, how, self.size, self.capacity(), messages)
+    }
+
+    fn crew(&self, shape: Shape) -> Result<Crew, Failure> {
+        let patience = match self.args.messages {
+            // Nobody can know how long that takes.
+            Some(_) => Duration::from_secs(24 * 3600),
+            None => Duration::from_secs(60) + Duration::from_secs_f64(self.args.seconds) * 20,
+        };
+        Crew::start(self.transport, shape, self.size, self.capacity(), patience)
+    }
+
+    /// How many messages of this size fit into the memory that is used.
+    fn fitting(&self) -> usize {
+        (MOST_MEMORY / self.size.max(1)).max(2)
+    }
+
+    fn capacity(&self) -> usize {
+        ipcq_core::QueueOptions::DEFAULT_CAPACITY.min(self.fitting())
+    }
+
+    fn batches(&self) -> How {
+        How::Batches(BATCH.min(self.fitting()))
+    }
+
+    fn progress(&self, what: &str, repetition: usize) {
+        let (name, all) = (self.transport.name(), self.args.repetitions);
+        self.diagnostics.progress(&format!("{name}, {} bytes, {what}: {repetition} of {all}", self.size));
+    }
+}
+
+/// How many messages go through in `seconds`: as many for each producer, and for each consumer.
+fn messages_in(rate: f64, seconds: f64, pairs: usize) -> usize {
+    // Nanoseconds, because a duration turns a float into an integer without a cast.
+    let count = Duration::from_secs_f64((rate * seconds).clamp(1.0, MOST_MESSAGES) / 1e9).as_nanos();
+    usize::try_from(count).unwrap_or(1).div_ceil(pairs) * pairs
+}
+
+fn percentiles(measured: &[Measured]) -> (f64, f64) {
+    let exact = |ns: u64| u32::try_from(ns).map_or(f64::INFINITY, f64::from);
+    (
+        median(measured.iter().map(|one| exact(one.p50)).collect()),
+        median(measured.iter().map(|one| exact(one.p99)).collect()),
+    )
+}
+
+/// The middle of `numbers`; the higher one of two.
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_unstable_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or(0.0)
+}

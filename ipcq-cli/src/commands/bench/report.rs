@@ -1,0 +1,174 @@
+//! The results of a benchmark: a table for people, or one json object a line.
+
+use bytesize::ByteSize;
+use serde::Serialize;
+
+use super::crew::Shape;
+use super::job::How;
+use crate::args::Format;
+use crate::failure::Failure;
+use crate::output::table;
+
+/// What the reference is called.
+const REFERENCE: &str = "crossbeam-channel";
+
+/// How fast messages went through a queue, and beside it through the reference.
+#[derive(Debug, Serialize)]
+pub(super) struct Throughput {
+    pub(super) transport: &'static str,
+    pub(super) size: usize,
+    pub(super) producers: usize,
+    pub(super) consumers: usize,
+    /// How many messages are moved by one call.
+    pub(super) batch: usize,
+    pub(super) messages_per_second: f64,
+    pub(super) bytes_per_second: f64,
+    /// Of the reference one by one, which knows no batches.
+    pub(super) reference_messages_per_second: Option<f64>,
+    /// How many times as fast as the reference the queue is.
+    pub(super) ratio: Option<f64>,
+}
+
+/// How long messages took there and back.
+#[derive(Debug, Serialize)]
+pub(super) struct RoundTrip {
+    pub(super) transport: &'static str,
+    pub(super) size: usize,
+    pub(super) p50_us: f64,
+    pub(super) p99_us: f64,
+    pub(super) reference_p50_us: Option<f64>,
+    pub(super) reference_p99_us: Option<f64>,
+    /// How many times as fast as the reference the queue is.
+    pub(super) ratio: Option<f64>,
+}
+
+/// Everything that was measured.
+#[derive(Debug, Default)]
+pub(super) struct Results {
+    throughput: Vec<Throughput>,
+    round_trips: Vec<RoundTrip>,
+}
+
+/// One object of the json output.
+#[derive(Serialize)]
+struct Line<'a, T> {
+    measured: &'static str,
+    #[serde(flatten)]
+    result: &'a T,
+    reference: Option<&'static str>,
+}
+
+impl Results {
+    /// Takes in what messages of `size` bytes did: the median rate of the queue and of the reference.
+    pub(super) fn add_throughput(
+        &mut self,
+        transport: &'static str,
+        shape: Shape,
+        (how, size): (How, usize),
+        rate: f64,
+        reference: Option<f64>,
+    ) {
+        let bytes = u32::try_from(size).map_or(f64::INFINITY, f64::from);
+        self.throughput.push(Throughput {
+            transport,
+            size,
+            producers: shape.producers,
+            consumers: shape.consumers,
+            batch: if let How::Batches(batch) = how { batch } else { 1 },
+            messages_per_second: rate.round(),
+            bytes_per_second: (rate * bytes).round(),
+            reference_messages_per_second: reference.map(f64::round),
+            ratio: reference.map(|reference| rounded(rate / reference)),
+        });
+    }
+
+    /// Takes in how long round trips of messages of `size` bytes took, median and 99th percentile in nanoseconds.
+    pub(super) fn add_round_trip(
+        &mut self,
+        transport: &'static str,
+        size: usize,
+        (p50, p99): (f64, f64),
+        reference: Option<(f64, f64)>,
+    ) {
+        let us = |ns: f64| rounded(ns / 1000.0);
+        self.round_trips.push(RoundTrip {
+            transport,
+            size,
+            p50_us: us(p50),
+            p99_us: us(p99),
+            reference_p50_us: reference.map(|(p50, _)| us(p50)),
+            reference_p99_us: reference.map(|(_, p99)| us(p99)),
+            ratio: reference.map(|(reference, _)| rounded(reference / p50)),
+        });
+    }
+
+    pub(super) fn shown(&self, format: Format) -> Result<String, Failure> {
+        match format {
+            Format::Json => self.json().map_err(|error| Failure::failed(error.to_string())),
+            Format::Text => Ok(self.throughput_table() + "\n" + &self.round_trip_table()),
+        }
+    }
+
+    fn json(&self) -> serde_json::Result<String> {
+        let mut text = String::new();
+        for result in &self.throughput {
+            let reference = result.ratio.map(|_| REFERENCE);
+            text += &(serde_json::to_string(&Line { measured: "throughput", result, reference })? + "\n");
+        }
+        for result in &self.round_trips {
+            let reference = result.ratio.map(|_| REFERENCE);
+            text += &(serde_json::to_string(&Line { measured: "round_trip", result, reference })? + "\n");
+        }
+        Ok(text)
+    }
+
+    fn throughput_table(&self) -> String {
+        let titles = ["transport", "size", "processes", "by", "messages/s", "bytes/s", REFERENCE, "ratio"];
+        let rows = self.throughput.iter().map(|result| {
+            [
+                result.transport.to_owned(),
+                ByteSize(result.size.try_into().unwrap_or(u64::MAX)).to_string(),
+                format!("{}x{}", result.producers, result.consumers),
+                if result.batch == 1 { "one".to_owned() } else { format!("batches of {}", result.batch) },
+                scaled(result.messages_per_second),
+                scaled(result.bytes_per_second) + "B",
+                result.reference_messages_per_second.map_or_else(String::new, scaled),
+                result.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x")),
+            ]
+        });
+        table(&titles, &rows.collect::<Vec<_>>())
+    }
+
+    fn round_trip_table(&self) -> String {
+        let titles = ["transport", "size", "round trip p50", "p99", "crossbeam-channel p50", "p99", "ratio"];
+        let us = |us: f64| format!("{us:.2} us");
+        let rows = self.round_trips.iter().map(|result| {
+            [
+                result.transport.to_owned(),
+                ByteSize(result.size.try_into().unwrap_or(u64::MAX)).to_string(),
+                us(result.p50_us),
+                us(result.p99_us),
+                result.reference_p50_us.map_or_else(String::new, us),
+                result.reference_p99_us.map_or_else(String::new, us),
+                result.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x")),
+            ]
+        });
+        table(&titles, &rows.collect::<Vec<_>>())
+    }
+}
+
+/// Three digits after the point are more than can be measured.
+fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}
+
+/// `15.2 M`: a rate for people.
+fn scaled(rate: f64) -> String {
+    let (divisor, unit) = match rate {
+        1e9.. => (1e9, "G"),
+        1e6.. => (1e6, "M"),
+        1e3.. => (1e3, "k"),
+        _ => (1.0, ""),
+    };
+    format!("{:.1} {unit}", rate / divisor)
+}

@@ -1,0 +1,38 @@
+//! One module per subcommand.
+
+mod bench;
+mod close;
+mod create;
+mod demo;
+mod doctor;
+mod gc;
+mod get;
+mod ls;
+mod put;
+mod rm;
+mod stat;
+mod worker;
+
+use crate::args::{Args, Command};
+use crate::backend::Backends;
+use crate::diagnostics::Diagnostics;
+use crate::failure::Failure;
+
+/// Does what the command line asks for.
+pub(crate) fn run(args: &Args, diagnostics: &Diagnostics) -> Result<(), Failure> {
+    let backends = Backends::new(args.transport.as_deref());
+    match &args.command {
+        Command::Demo(demo) => demo::run(&backends, *demo),
+        Command::Create(create) => create::run(&backends, create, diagnostics),
+        Command::Put(put) => put::run(&backends, put, diagnostics),
+        Command::Get(get) => get::run(&backends, get, diagnostics),
+        Command::Stat(stat) => stat::run(&backends, &stat.queue, args.format),
+        Command::Ls => ls::run(&backends, args.format, diagnostics),
+        Command::Close(close) => close::run(&backends, &close.queue, diagnostics),
+        Command::Rm(rm) => rm::run(&backends, &rm.queues, diagnostics),
+        Command::Gc => gc::run(&backends, args.format, diagnostics),
+        Command::Doctor => doctor::run(&backends, args.format),
+        Command::Bench(bench) => bench::run(&backends, bench, args.format, diagnostics),
+        Command::Worker(worker) => worker::run(&backends, *worker),
+    }
+}

@@ -1,0 +1,181 @@
+//! `put`: messages from the command line or from stdin into a queue.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use ipcq_core::{Batch, Channel, PutFault, QueueOptions, Wait};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::args::{PutArgs, WaitArgs};
+use crate::backend::{Backends, label};
+use crate::diagnostics::Diagnostics;
+use crate::failure::Failure;
+use crate::input::{InputError, Messages};
+use crate::waiting::at_most;
+
+/// The codec of queues that take any bytes.
+const BYTES: &str = "bytes";
+/// How long a wait for room is not worth a word.
+const SHORT_WAIT: Duration = Duration::from_secs(1);
+
+pub(super) fn run(backends: &Backends, args: &PutArgs, diagnostics: &Diagnostics) -> Result<(), Failure> {
+    let channel = open(backends, args)?;
+    if channel.identity().auto_close {
+        // From now on, and not only from the first message, which may be long in coming.
+        channel.register_producer()?;
+    }
+    let mut putter = Putter::new(&*channel, args.wait, *diagnostics);
+    if args.messages.is_empty() {
+        putter.put_stdin(args)?;
+    } else {
+        let mut batch = Batch::new();
+        args.messages.iter().map(|message| OsStr::as_bytes(message)).for_each(|message| batch.push(message));
+        putter.put(&batch).map_err(|failure| putter.explained(failure))?;
+    }
+    diagnostics.detail(&format!("put {} into queue {}", messages(putter.done), putter.queue));
+    if args.close {
+        channel.close()?;
+        diagnostics.detail(&format!("closed queue {}", putter.queue));
+    }
+    Ok(())
+}
+
+fn open(backends: &Backends, args: &PutArgs) -> Result<std::sync::Arc<dyn Channel>, Failure> {
+    let channel = if args.create {
+        backends.open_or_create(&args.queue, &QueueOptions::new().codec(BYTES))?
+    } else {
+        backends.open(&args.queue)?
+    };
+    let codec = &channel.identity().codec;
+    if codec != BYTES && !args.as_is {
+        return Err(Failure::failed(format!(
+            "queue {} holds messages of codec {codec}, and these would be plain bytes; \
+             put them all the same with --as-is",
+            label(&*channel)
+        )));
+    }
+    Ok(channel)
+}
+
+/// Puts messages into a queue and counts them.
+struct Putter<'a> {
+    channel: &'a dyn Channel,
+    queue: String,
+    wait: WaitArgs,
+    done: u64,
+    diagnostics: Diagnostics,
+    /// Whether a long wait is still to be explained.
+    explain: bool,
+}
+
+impl<'a> Putter<'a> {
+    fn new(channel: &'a dyn Channel, wait: WaitArgs, diagnostics: Diagnostics) -> Self {
+        let explain = diagnostics.has_audience();
+        Self { channel, queue: label(channel), wait, done: 0, diagnostics, explain }
+    }
+
+    /// Puts the messages of stdin as they come.
+    fn put_stdin(&mut self, args: &PutArgs) -> Result<(), Failure> {
+        let stdin = Stdin::new().map_err(|error| Failure::system("stdin could not be read", &error))?;
+        let limit = self.channel.identity().max_message;
+        let mut input = Messages::new(stdin, args.framing.into(), limit);
+        let mut batch = Batch::new();
+        loop {
+            match input.next_batch(&mut batch) {
+                Ok(()) if batch.is_empty() => return Ok(()),
+                Ok(()) => self.put(&batch).map_err(|failure| self.explained(failure))?,
+                Err(error) => return Err(self.explained(self.input_failure(&error))),
+            }
+        }
+    }
+
+    /// Puts all of `batch`, waiting as long for each message as the user allows.
+    fn put(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let mut from = 0;
+        while from < batch.len() {
+            let (count, end) = self.channel.put_many(batch, from, Wait::No);
+            from += count;
+            self.count(count);
+            match end {
+                Ok(()) => {}
+                Err(PutFault::Full | PutFault::Busy) if !self.wait.no_wait => {
+                    // One message waits by itself, so that each has all of its time.
+                    let message = batch.get(from).unwrap_or_default();
+                    self.put_waiting(message).map_err(|fault| Failure::put(&self.queue, &fault))?;
+                    from += 1;
+                    self.count(1);
+                }
+                Err(fault) => return Err(Failure::put(&self.queue, &fault)),
+            }
+        }
+        Ok(())
+    }
+
+    fn put_waiting(&mut self, message: &[u8]) -> Result<(), PutFault> {
+        let wait = self.wait.timeout.map_or(Wait::Forever, Wait::timeout);
+        let first = if self.explain { at_most(wait, SHORT_WAIT) } else { wait };
+        match self.channel.put(&[message], first) {
+            Err(PutFault::Timeout) if first != wait => {
+                self.explain = false;
+                self.diagnostics.note(&format!("queue {} is full; waiting for room", self.queue));
+                self.channel.put(&[message], wait)
+            }
+            done => done,
+        }
+    }
+
+    fn count(&mut self, messages: usize) {
+        self.done = self.done.saturating_add(u64::try_from(messages).unwrap_or(u64::MAX));
+    }
+
+    /// `failure`, with what went in before it: those messages stay in the queue.
+    fn explained(&self, failure: Failure) -> Failure {
+        if self.done == 0 { failure } else { failure.after(&format!("put {}, then stopped", messages(self.done))) }
+    }
+
+    fn input_failure(&self, error: &InputError) -> Failure {
+        let max = self.channel.identity().max_message;
+        let queue = &self.queue;
+        Failure::failed(match error {
+            InputError::TooLong { .. } => format!(
+                "{error}, and queue {queue} takes {max} at most; make the queue with a larger --max-message"
+            ),
+            InputError::CutShort { .. } => format!("{error}; nothing of it went into queue {queue}"),
+            InputError::NoMemory => format!("{error}; nothing of it went into queue {queue}, send shorter ones"),
+            InputError::Read(_) => format!("{error}; nothing more went into queue {queue}"),
+        })
+    }
+}
+
+/// `1 message`, `2 messages`.
+pub(super) fn messages(count: u64) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+}
+
+/// stdin without a buffer in between: a read returns what is there.
+struct Stdin(File);
+
+impl Stdin {
+    fn new() -> io::Result<Self> {
+        Ok(Self(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
+    }
+}
+
+impl Read for Stdin {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                // Whoever shares this stdin has made it non-blocking.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut stdin = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+                    let _ = poll(&mut stdin, PollTimeout::NONE);
+                }
+                read => return read,
+            }
+        }
+    }
+}

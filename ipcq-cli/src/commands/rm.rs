@@ -1,0 +1,21 @@
+//! `rm`: remove queues and wake everyone who waits on them.
+
+use crate::backend::Backends;
+use crate::diagnostics::Diagnostics;
+use crate::failure::Failure;
+
+/// Removes each queue that it can; the last failure is the command's, and the others are said before it.
+pub(super) fn run(backends: &Backends, queues: &[String], diagnostics: &Diagnostics) -> Result<(), Failure> {
+    let mut failed: Option<Failure> = None;
+    for queue in queues {
+        match backends.remove(queue) {
+            Ok(()) => diagnostics.detail(&format!("removed queue {queue}")),
+            Err(failure) => {
+                if let Some(earlier) = failed.replace(failure) {
+                    diagnostics.failure(&earlier);
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}

@@ -1,0 +1,109 @@
+//! `stat`: everything that is known of a queue.
+
+use ipcq_core::{BackendError, Channel, QueueName};
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::backend::Backends;
+use crate::failure::Failure;
+use crate::output::print;
+
+/// Everything that is known of a queue, as it is printed.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    name: Option<String>,
+    transport: &'static str,
+    len: usize,
+    capacity: usize,
+    bytes: u64,
+    closed: bool,
+    puts: u64,
+    gets: u64,
+    in_flight: usize,
+    waiting_putters: usize,
+    waiting_getters: usize,
+    codec: String,
+    max_message: usize,
+    auto_close: bool,
+    location: String,
+}
+
+impl Report {
+    /// What each column of [`row`](Self::row) is.
+    pub(super) const COLUMNS: [&str; 15] = [
+        "name",
+        "transport",
+        "len",
+        "capacity",
+        "bytes",
+        "closed",
+        "puts",
+        "gets",
+        "in_flight",
+        "waiting_putters",
+        "waiting_getters",
+        "codec",
+        "max_message",
+        "auto_close",
+        "location",
+    ];
+
+    pub(super) fn of(channel: &dyn Channel) -> Result<Self, BackendError> {
+        let (identity, stat) = (channel.identity(), channel.stat()?);
+        Ok(Self {
+            name: identity.name.as_ref().map(QueueName::to_string),
+            transport: identity.transport,
+            len: stat.len,
+            capacity: identity.capacity,
+            bytes: stat.bytes,
+            closed: stat.closed,
+            puts: stat.puts,
+            gets: stat.gets,
+            in_flight: stat.in_flight,
+            waiting_putters: stat.waiting_putters,
+            waiting_getters: stat.waiting_getters,
+            codec: identity.codec.clone(),
+            max_message: identity.max_message,
+            auto_close: identity.auto_close,
+            location: stat.location,
+        })
+    }
+
+    /// One object on one line.
+    pub(super) fn json(&self) -> Result<String, Failure> {
+        serde_json::to_string(self).map_err(|error| Failure::failed(error.to_string()))
+    }
+
+    pub(super) fn row(&self) -> [String; 15] {
+        let yes_or_no = |yes| if yes { "yes" } else { "no" }.to_owned();
+        [
+            self.name.clone().unwrap_or_default(),
+            self.transport.to_owned(),
+            self.len.to_string(),
+            self.capacity.to_string(),
+            self.bytes.to_string(),
+            yes_or_no(self.closed),
+            self.puts.to_string(),
+            self.gets.to_string(),
+            self.in_flight.to_string(),
+            self.waiting_putters.to_string(),
+            self.waiting_getters.to_string(),
+            self.codec.clone(),
+            self.max_message.to_string(),
+            yes_or_no(self.auto_close),
+            self.location.clone(),
+        ]
+    }
+}
+
+pub(super) fn run(backends: &Backends, queue: &str, format: Format) -> Result<(), Failure> {
+    let channel = backends.open(queue)?;
+    let report = Report::of(&*channel)?;
+    match format {
+        Format::Json => print(&(report.json()? + "\n")),
+        Format::Text => {
+            let lines = Report::COLUMNS.iter().zip(report.row());
+            print(&lines.map(|(column, value)| format!("{column:<16} {value}\n")).collect::<String>())
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Why a command ended without success: its exit status and one line of text.
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use ipcq_core::error::{BackendError, CreateError, GetFault, OpenError, PutFault, RemoveError};
+
+/// An exit status other than 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// Nothing to do in the time given: empty, full, busy, timed out.
+    NothingToDo,
+    /// It failed, or the command line is wrong.
+    Failed,
+    /// The queue is closed.
+    Closed,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(match status {
+            Status::NothingToDo => 1,
+            Status::Failed => 2,
+            Status::Closed => 3,
+        })
+    }
+}
+
+/// Why a command ended without success, for people: what happened, to which queue, and what to do next.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: Status,
+    text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(status: Status, text: impl Into<String>) -> Self {
+        Self { status, text: text.into() }
+    }
+
+    /// A failure of status 2.
+    pub(crate) fn failed(text: impl Into<String>) -> Self {
+        Self::new(Status::Failed, text)
+    }
+
+    /// A failure of the system, with what was being done.
+    pub(crate) fn system(what: &str, error: &io::Error) -> Self {
+        Self::failed(format!("{what}: {}", cause(error)))
+    }
+
+    pub(crate) const fn status(&self) -> Status {
+        self.status
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same failure with something said before it.
+    pub(crate) fn after(mut self, what: &str) -> Self {
+        self.text = format!("{what}; {}", self.text);
+        self
+    }
+
+    /// Why a message did not go into `queue`.
+    pub(crate) fn put(queue: &str, fault: &PutFault) -> Self {
+        match fault {
+            PutFault::Full => Self::new(
+                Status::NothingToDo,
+                format!("queue {queue} is full; get messages from it first, or wait with --timeout"),
+            ),
+            PutFault::Busy => Self::busy(queue),
+            PutFault::Timeout => Self::new(
+                Status::NothingToDo,
+                format!("queue {queue} was full for all of the time given; get messages from it first"),
+            ),
+            PutFault::Closed => Self::new(
+                Status::Closed,
+                format!("queue {queue} is closed and takes no more; remove it and make it anew to go on"),
+            ),
+            PutFault::TooLong { len, max } => Self::failed(format!(
+                "queue {queue} takes messages of up to {max} bytes, and this one has {len}; \
+                 make the queue with a larger --max-message"
+            )),
+            PutFault::Backend(error) => error.into(),
+            other => Self::failed(format!("queue {queue}: {}", with_causes(other))),
+        }
+    }
+
+    /// Why no message came out of `queue`.
+    pub(crate) fn get(queue: &str, fault: &GetFault) -> Self {
+        match fault {
+            GetFault::Empty => Self::new(
+                Status::NothingToDo,
+                format!("queue {queue} is empty; put messages into it first, or wait with --timeout"),
+            ),
+            GetFault::Busy => Self::busy(queue),
+            GetFault::Timeout => Self::new(
+                Status::NothingToDo,
+                format!("queue {queue} was empty for all of the time given; put messages into it first"),
+            ),
+            GetFault::Closed => {
+                Self::new(Status::Closed, format!("queue {queue} is closed and drained; nothing more will come"))
+            }
+            GetFault::Backend(error) => error.into(),
+            other => Self::failed(format!("queue {queue}: {}", with_causes(other))),
+        }
+    }
+
+    fn busy(queue: &str) -> Self {
+        let text = format!("queue {queue} is busy: another process is inside an operation on it; try again");
+        Self::new(Status::NothingToDo, text)
+    }
+
+    /// That there is no queue of that name.
+    pub(crate) fn missing(queue: &str) -> Self {
+        let name = queue.rsplit(':').next().unwrap_or(queue);
+        Self::failed(format!(
+            "there is no queue {queue}; make it with `ipcq create {name}`, or see `ipcq ls` for those there are"
+        ))
+    }
+}
+
+impl From<&BackendError> for Failure {
+    fn from(error: &BackendError) -> Self {
+        let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
+        let whole = error.to_string();
+        let what = whole.strip_suffix(&advice).unwrap_or(&whole);
+        let causes = causes(error);
+        let causes = if causes.is_empty() { causes } else { format!(" ({causes})") };
+        Self::failed(format!("{what}{causes}{advice}"))
+    }
+}
+
+impl From<BackendError> for Failure {
+    fn from(error: BackendError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<CreateError> for Failure {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Exists { queue } => Self::failed(format!(
+                "queue {queue} exists already; use it, or remove it first with `ipcq rm {queue}`"
+            )),
+            CreateError::Backend(error) => error.into(),
+            other => Self::failed(with_causes(&other)),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Missing { queue } => Self::missing(&queue),
+            OpenError::Backend(error) => error.into(),
+            other => Self::failed(with_causes(&other)),
+        }
+    }
+}
+
+impl From<RemoveError> for Failure {
+    fn from(error: RemoveError) -> Self {
+        match error {
+            RemoveError::Missing { queue } => Self::missing(&queue),
+            RemoveError::Backend(error) => error.into(),
+            other => Self::failed(with_causes(&other)),
+        }
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let causes = causes(error);
+    if causes.is_empty() { error.to_string() } else { format!("{error}: {causes}") }
+}
+
+/// What is behind `error`, from the nearest cause on.
+fn causes(error: &dyn Error) -> String {
+    let texts: Vec<String> =
+        std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
+/// The system's own words, without the number that it has for people who program.
+pub(crate) fn cause(error: &io::Error) -> String {
+    let text = error.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use ipcq_core::BackendErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn the_cause_stands_before_the_advice_and_everything_once() {
+        let error = BackendError::new(BackendErrorKind::NoRoom, "shm:jobs", "there is no room for a message")
+            .with_advice("free some")
+            .with_source(io::Error::from_raw_os_error(28));
+        let expected = "queue shm:jobs: there is no room for a message \
+                        (No space left on device (os error 28)); free some";
+        assert_eq!(Failure::from(error).text(), expected);
+    }
+
+    #[test]
+    fn every_fault_of_a_put_has_its_exit_status() {
+        let status = |fault| Failure::put("shm:jobs", &fault).status();
+        assert_eq!(status(PutFault::Full), Status::NothingToDo);
+        assert_eq!(status(PutFault::Busy), Status::NothingToDo);
+        assert_eq!(status(PutFault::Timeout), Status::NothingToDo);
+        assert_eq!(status(PutFault::Closed), Status::Closed);
+        assert_eq!(status(PutFault::TooLong { len: 2, max: 1 }), Status::Failed);
+    }
+
+    #[test]
+    fn every_fault_of_a_get_has_its_exit_status() {
+        let status = |fault| Failure::get("shm:jobs", &fault).status();
+        assert_eq!(status(GetFault::Empty), Status::NothingToDo);
+        assert_eq!(status(GetFault::Busy), Status::NothingToDo);
+        assert_eq!(status(GetFault::Timeout), Status::NothingToDo);
+        assert_eq!(status(GetFault::Closed), Status::Closed);
+    }
+}
