@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use ipcq_core::os::directory::Location;
-use ipcq_core::{Channel, OpenError, QueueName, QueueOptions, Transport};
 use ipcq_shm::ShmTransport;
+use ipcq_core::os::directory::Location;
+use ipcq_core::{Channel, OpenError, QueueName, QueueOptions, RemoveError, Transport};
 
 use crate::failure::Failure;
 
@@ -120,7 +120,7 @@ impl Backends {
         }
         match self.the_one(queue, candidates, |transport| transport.name())? {
             Some(transport) => Ok(transport.remove(&named.name)?),
-            None => Err(self.missing(queue)),
+            None => Err(RemoveError::missing(queue).into()),
         }
     }
 

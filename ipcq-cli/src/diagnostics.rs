@@ -80,10 +80,11 @@ pub(crate) fn usage_error(error: &clap::Error) -> ExitCode {
 /// Folds the report of the argument parser, which has paragraphs, into one line.
 fn one_line(report: &str) -> String {
     let mut text = String::new();
-    let mut usage = "ipcq";
+    let mut usage = "ipcq".to_owned();
     for line in report.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(shown) = line.strip_prefix("Usage: ") {
-            usage = shown.split(" [").next().unwrap_or(shown).split(" <").next().unwrap_or(shown);
+            let command = shown.split(' ').take_while(|word| !word.starts_with(['[', '<', '-']));
+            usage = command.collect::<Vec<_>>().join(" ");
         } else if !line.starts_with("For more information") {
             text.push_str(if text.is_empty() { "" } else { " " });
             text.push_str(line.strip_prefix("error: ").unwrap_or(line));
@@ -100,8 +101,7 @@ mod tests {
     fn a_usage_error_becomes_one_line() {
         let report = "error: the following required arguments were not provided:\n  <QUEUE>\n\n\
                       Usage: ipcq put <QUEUE> [MESSAGE]...\n\nFor more information, try '--help'.\n";
-        let expected =
-            "the following required arguments were not provided: <QUEUE>; see `ipcq put --help`";
+        let expected = "the following required arguments were not provided: <QUEUE>; see `ipcq put --help`";
         assert_eq!(one_line(report), expected);
     }
 }

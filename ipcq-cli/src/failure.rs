@@ -100,9 +100,10 @@ impl Failure {
                 Status::NothingToDo,
                 format!("queue {queue} was empty for all of the time given; put messages into it first"),
             ),
-            GetFault::Closed => {
-                Self::new(Status::Closed, format!("queue {queue} is closed and drained; nothing more will come"))
-            }
+            GetFault::Closed => Self::new(
+                Status::Closed,
+                format!("queue {queue} is closed and drained; nothing more will come"),
+            ),
             GetFault::Backend(error) => error.into(),
             other => Self::failed(format!("queue {queue}: {}", with_causes(other))),
         }
@@ -164,7 +165,9 @@ impl From<OpenError> for Failure {
 impl From<RemoveError> for Failure {
     fn from(error: RemoveError) -> Self {
         match error {
-            RemoveError::Missing { queue } => Self::missing(&queue),
+            RemoveError::Missing { queue } => Self::failed(format!(
+                "there is no queue {queue}; nothing was removed, see `ipcq ls` for those there are"
+            )),
             RemoveError::Backend(error) => error.into(),
             other => Self::failed(with_causes(&other)),
         }
@@ -178,8 +181,11 @@ fn with_causes(error: &dyn Error) -> String {
 
 /// What is behind `error`, from the nearest cause on.
 fn causes(error: &dyn Error) -> String {
-    let texts: Vec<String> =
-        std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string).collect();
+    let (mut texts, mut cause) = (Vec::new(), error.source());
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
     texts.join(": ")
 }
 

@@ -52,7 +52,8 @@ impl Output {
 
     /// Writes all of `batch`; when it returns, nothing is held back.
     pub(crate) fn write(&mut self, batch: &Batch) -> Result<(), Unwritten> {
-        let written = if batch.byte_len() > AHEAD { self.write_each(batch) } else { self.write_joined(batch) };
+        let written =
+            if batch.byte_len() > AHEAD { self.write_each(batch) } else { self.write_joined(batch) };
         written.map_err(|(bytes, error)| Unwritten { messages: self.unwritten(batch, bytes), error })
     }
 

@@ -112,8 +112,14 @@ impl Batch {
 
     /// The messages in their order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> + '_ {
-        let mut start = 0;
-        self.ends.iter().map(move |&end| {
+        self.iter_from(0)
+    }
+
+    /// The messages in their order, from number `from` on.
+    pub fn iter_from(&self, from: usize) -> impl ExactSizeIterator<Item = &[u8]> + '_ {
+        let from = from.min(self.ends.len());
+        let mut start = from.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.ends[from..].iter().map(move |&end| {
             let message = &self.bytes[start..end];
             start = end;
             message

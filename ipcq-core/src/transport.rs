@@ -194,7 +194,7 @@ pub trait Channel: fmt::Debug + Send + Sync {
     /// # Blocking
     /// Until all are in, as `wait` says.
     fn put_many(&self, batch: &Batch, from: usize, wait: Wait) -> (usize, Result<(), PutFault>) {
-        for (done, message) in batch.iter().skip(from).enumerate() {
+        for (done, message) in batch.iter_from(from).enumerate() {
             if let Err(fault) = self.put(&[message], wait) {
                 return (done, Err(fault));
             }

@@ -103,7 +103,8 @@ impl Report {
         let mut advice = Vec::new();
         let directory = self.directory.display();
         if !self.kernel_is_new_enough {
-            advice.push(format!("the kernel {} is too old: use {} or newer", self.kernel, self.kernel_needed));
+            advice
+                .push(format!("the kernel {} is too old: use {} or newer", self.kernel, self.kernel_needed));
         }
         if self.directory_is_private == Some(false) {
             advice.push(format!("other users can reach {directory}: chmod 700 {directory}"));
@@ -146,7 +147,11 @@ impl Report {
             ("transport", self.transport.to_owned()),
             ("directory", self.directory.display().to_string()),
             ("exists", yes_or_no(self.directory_exists)),
-            ("private", self.directory_is_private.map_or_else(|| "made so with the first queue".to_owned(), yes_or_no)),
+            (
+                "private",
+                self.directory_is_private
+                    .map_or_else(|| "made so with the first queue".to_owned(), yes_or_no),
+            ),
             ("in memory", yes_or_no(self.in_memory)),
             ("size", ByteSize(self.size).to_string()),
             ("free", ByteSize(self.free).to_string()),

@@ -22,7 +22,8 @@ pub(super) fn run(backends: &Backends, args: &GetArgs, diagnostics: &Diagnostics
     let channel = backends.open(&args.queue)?;
     let framing = Framing::from(args.framing);
     check_lengths(&*channel, framing)?;
-    let output = Output::new(framing).map_err(|error| Failure::system("stdout could not be written", &error))?;
+    let output =
+        Output::new(framing).map_err(|error| Failure::system("stdout could not be written", &error))?;
     let mut getter = Getter::new(channel, args, output, *diagnostics);
     let end = getter.get_all();
     diagnostics.detail(&format!("got {} from queue {}", messages(getter.done), getter.queue));
@@ -137,7 +138,9 @@ impl Getter {
         }
         let failure = Failure::get(&self.queue, fault);
         Err(match self.amount.number {
-            Some(number) if self.done > 0 => failure.after(&format!("got {} of {number} messages", self.done)),
+            Some(number) if self.done > 0 => {
+                failure.after(&format!("got {} of {number} messages", self.done))
+            }
             _ if self.done > 0 => failure.after(&format!("got {}", messages(self.done))),
             _ => failure,
         })

@@ -30,9 +30,7 @@ pub(super) fn run(backends: &Backends, format: Format, diagnostics: &Diagnostics
             let lines = reports.iter().map(|report| Ok(report.json()? + "\n"));
             print(&lines.collect::<Result<String, Failure>>()?)
         }
-        Format::Text => {
-            print(&table(&Report::COLUMNS, &reports.iter().map(Report::row).collect::<Vec<_>>()))
-        }
+        Format::Text => print(&table(&Report::COLUMNS, &reports.iter().map(Report::row).collect::<Vec<_>>())),
     }
 }
 

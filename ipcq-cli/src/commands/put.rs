@@ -134,7 +134,11 @@ impl<'a> Putter<'a> {
 
     /// `failure`, with what went in before it: those messages stay in the queue.
     fn explained(&self, failure: Failure) -> Failure {
-        if self.done == 0 { failure } else { failure.after(&format!("put {}, then stopped", messages(self.done))) }
+        if self.done == 0 {
+            failure
+        } else {
+            failure.after(&format!("put {}, then stopped", messages(self.done)))
+        }
     }
 
     fn input_failure(&self, error: &InputError) -> Failure {
@@ -145,7 +149,9 @@ impl<'a> Putter<'a> {
                 "{error}, and queue {queue} takes {max} at most; make the queue with a larger --max-message"
             ),
             InputError::CutShort { .. } => format!("{error}; nothing of it went into queue {queue}"),
-            InputError::NoMemory => format!("{error}; nothing of it went into queue {queue}, send shorter ones"),
+            InputError::NoMemory => {
+                format!("{error}; nothing of it went into queue {queue}, send shorter ones")
+            }
             InputError::Read(_) => format!("{error}; nothing more went into queue {queue}"),
         })
     }

@@ -37,7 +37,8 @@ impl Team {
         for queue in queues {
             queue.share_with(&mut command)?;
         }
-        let child = command.spawn().map_err(|error| Failure::system("a process could not be started", &error))?;
+        let child =
+            command.spawn().map_err(|error| Failure::system("a process could not be started", &error))?;
         self.children.push(child);
         Ok(())
     }
@@ -48,7 +49,9 @@ impl Team {
         for mut child in self.children.drain(..) {
             match child.wait() {
                 Ok(status) if status.success() => {}
-                Ok(status) => failed = Some(Failure::failed(format!("one of the processes failed: {status}"))),
+                Ok(status) => {
+                    failed = Some(Failure::failed(format!("one of the processes failed: {status}")))
+                }
                 Err(error) => failed = Some(Failure::system("a process could not be waited for", &error)),
             }
         }

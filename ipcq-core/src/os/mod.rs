@@ -1,2 +1,20 @@
-//! What several backends need of the operating system.
+//! What several backends need of the operating system: who this thread is ([`process`]), a lock that the kernel
+//! repairs ([`lock`]), sleep and wake ([`event`]), who is alive in a queue ([`participants`]), the directory of its
+//! files ([`directory`]), and how a child gets it ([`inherit`]).
+//!
+//! This is the one part of core with unsafe code. Everything here works on words in memory that other processes
+//! share, and treats what they hold as hostile.
 #![allow(unsafe_code, reason = "the one part of core that talks to the kernel")]
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("ipcq needs a 64-bit Linux, 5.16 or newer");
+
+pub mod directory;
+pub mod event;
+pub mod failure;
+mod futex;
+pub mod inherit;
+pub mod lock;
+pub mod machine;
+pub mod participants;
+pub mod process;

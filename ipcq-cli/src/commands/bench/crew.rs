@@ -73,7 +73,8 @@ impl Crew {
             let messages = if number < self.shape.producers { put } else { got };
             let job = serde_json::to_vec(&Job { how, size, messages });
             let job = job.map_err(|error| Failure::failed(error.to_string()))?;
-            jobs.put(&[&job], Wait::timeout(self.patience)).map_err(|fault| Failure::put(&label(&**jobs), &fault))?;
+            jobs.put(&[&job], Wait::timeout(self.patience))
+                .map_err(|fault| Failure::put(&label(&**jobs), &fault))?;
         }
         let deadline = Instant::now() + self.patience;
         let reports: Result<Vec<_>, _> = (0..self.jobs.len()).map(|_| self.report(deadline)).collect();
@@ -89,7 +90,9 @@ impl Crew {
             }
             self.team.check()?;
             if Instant::now() > deadline {
-                return Err(Failure::failed("a process of the benchmark does not finish; try fewer messages"));
+                return Err(Failure::failed(
+                    "a process of the benchmark does not finish; try fewer messages",
+                ));
             }
         }
         serde_json::from_slice(&text).map_err(|error| Failure::failed(error.to_string()))

@@ -133,7 +133,8 @@ impl Queues {
         while left > 0 {
             batch.clear();
             let limit = Limit::messages(size.min(left));
-            left -= self.forth.get_many(&mut batch, limit, Wait::Forever).map_err(|fault| fault.to_string())?;
+            left -=
+                self.forth.get_many(&mut batch, limit, Wait::Forever).map_err(|fault| fault.to_string())?;
             for message in batch.iter() {
                 ensure(checker.check(message))?;
             }

@@ -15,8 +15,8 @@ use std::time::Duration;
 use ipcq_core::Transport;
 
 use self::crew::{Crew, Measured, Shape};
-pub(super) use self::job::work;
 use self::job::How;
+pub(super) use self::job::work;
 use self::report::Results;
 use crate::args::{BenchArgs, Format};
 use crate::backend::Backends;

@@ -70,18 +70,23 @@ pub(super) fn measure(
     }
 }
 
-fn throughput<P: Payload>(shape: Shape, size: usize, capacity: usize, messages: usize) -> Result<Measured, Failure> {
+fn throughput<P: Payload>(
+    shape: Shape,
+    size: usize,
+    capacity: usize,
+    messages: usize,
+) -> Result<Measured, Failure> {
     let (sender, receiver) = bounded::<P>(capacity);
-    let start = Barrier::new(shape.producers + shape.consumers);
+    let start = &Barrier::new(shape.producers + shape.consumers);
     let (put, got) = (messages / shape.producers, messages / shape.consumers);
     let (producers, consumers) = thread::scope(|scope| {
         let producers: Vec<_> = (0..shape.producers)
             .map(|number| (u32::try_from(number).unwrap_or(u32::MAX), sender.clone()))
-            .map(|(number, sender)| scope.spawn(|| produce(number, sender, &start, size, put)))
+            .map(|(number, sender)| scope.spawn(move || produce(number, sender, start, size, put)))
             .collect();
         let consumers: Vec<_> = (0..shape.consumers)
             .map(|_| receiver.clone())
-            .map(|receiver| scope.spawn(|| consume(receiver, &start, size, got)))
+            .map(|receiver| scope.spawn(move || consume(receiver, start, size, got)))
             .collect();
         drop((sender, receiver));
         (producers.into_iter().map(joined).collect(), consumers.into_iter().map(joined).collect())
@@ -89,7 +94,13 @@ fn throughput<P: Payload>(shape: Shape, size: usize, capacity: usize, messages: 
     summarise(producers, consumers, messages)
 }
 
-fn produce<P: Payload>(number: u32, sender: Sender<P>, start: &Barrier, size: usize, count: usize) -> Option<Done> {
+fn produce<P: Payload>(
+    number: u32,
+    sender: Sender<P>,
+    start: &Barrier,
+    size: usize,
+    count: usize,
+) -> Option<Done> {
     let mut maker = Maker::new(number, size);
     start.wait();
     let began = now();

@@ -1,0 +1,83 @@
+use serde_json::Value;
+
+use crate::support::Sandbox;
+
+on_every_transport! {
+    every_measurement_is_a_json_object,
+    the_table_has_a_row_for_every_measurement,
+    the_reference_can_be_left_out,
+    odd_sizes_and_shapes_are_measured,
+    doctor_says_what_this_system_allows,
+}
+
+/// Runs a small benchmark and returns what it measured.
+fn bench(sandbox: &Sandbox, arguments: &str) -> Vec<Value> {
+    let transport = sandbox.transport();
+    let command = format!("bench --transport {transport} --format json --repetitions 1 {arguments}");
+    let done = sandbox.ipcq(&command).done().succeeds();
+    assert_eq!(done.stderr(), "");
+    done.stdout().lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()
+}
+
+fn every_measurement_is_a_json_object(sandbox: &Sandbox) {
+    let rows = bench(sandbox, "--messages 4000 --size 64,4KiB");
+    let throughput: Vec<_> = rows.iter().filter(|row| row["measured"] == "throughput").collect();
+    // Two sizes, two shapes, one by one and in batches.
+    assert_eq!(throughput.len(), 8, "{rows:#?}");
+    for row in throughput {
+        assert_eq!(row["transport"], sandbox.transport());
+        assert!(row["messages_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{row}");
+        assert!(row["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{row}");
+        assert_eq!(row["reference"], "crossbeam-channel");
+    }
+    let round_trips: Vec<_> = rows.iter().filter(|row| row["measured"] == "round_trip").collect();
+    assert_eq!(round_trips.len(), 2, "{rows:#?}");
+    for row in round_trips {
+        assert!(row["p50_us"].as_f64() <= row["p99_us"].as_f64(), "{row}");
+        assert!(row["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{row}");
+    }
+}
+
+fn the_table_has_a_row_for_every_measurement(sandbox: &Sandbox) {
+    let command = "bench --messages 2000 --size 64 --producers 2 --repetitions 1";
+    let stdout = sandbox.ipcq(command).done().succeeds().stdout();
+    let lines: Vec<_> = stdout.lines().collect();
+    assert_eq!(lines.len(), 6, "{stdout}");
+    assert!(lines[1].contains("2x1") && lines[1].contains("one"), "{stdout}");
+    assert!(lines[2].contains("2x1") && lines[2].contains("batches of 64"), "{stdout}");
+    assert!(lines[4].contains("round trip"), "{stdout}");
+}
+
+fn the_reference_can_be_left_out(sandbox: &Sandbox) {
+    for row in bench(sandbox, "--messages 1000 --size 8 --producers 1 --no-reference") {
+        assert_eq!((&row["ratio"], &row["reference"]), (&Value::Null, &Value::Null), "{row}");
+    }
+}
+
+fn odd_sizes_and_shapes_are_measured(sandbox: &Sandbox) {
+    let rows = bench(sandbox, "--seconds 0.01 --size 0,1,9,1000 --producers 3 --consumers 2");
+    assert_eq!(rows.len(), 12, "{rows:#?}");
+    let throughput = rows.iter().filter(|row| row["measured"] == "throughput");
+    throughput.for_each(|row| assert_eq!((&row["producers"], &row["consumers"]), (&3.into(), &2.into())));
+}
+
+fn doctor_says_what_this_system_allows(sandbox: &Sandbox) {
+    let json = sandbox.ipcq("doctor --format json").done().succeeds().stdout();
+    let reports: Vec<Value> =
+        json.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+    let report = reports.iter().find(|report| report["transport"] == sandbox.transport());
+    let report = report.expect("a report on this transport");
+    assert_eq!(report["directory"].as_str(), sandbox.directory().to_str());
+    assert_eq!(report["directory_is_private"], true);
+    assert_eq!(report["kernel_is_new_enough"], true);
+    assert!(report["free"].as_u64() <= report["size"].as_u64(), "{report}");
+    let text = sandbox.ipcq("doctor").done().succeeds().stdout();
+    for word in ["directory", "free", "largest capacity", "kernel", "5.16", "open files", "pid namespace"] {
+        assert!(text.contains(word), "{word}\n{text}");
+    }
+    // A directory that is not there yet is judged by where it will be.
+    let later = sandbox.directory().join("not/yet");
+    let json = sandbox.ipcq("doctor --format json").env("IPCQ_DIR", later.to_str().expect("a plain path"));
+    let report: Value = serde_json::from_str(&json.done().succeeds().stdout()).expect("one object");
+    assert_eq!((&report["directory_exists"], &report["directory_is_private"]), (&false.into(), &Value::Null));
+}

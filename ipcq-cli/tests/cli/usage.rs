@@ -1,0 +1,119 @@
+use crate::support::Sandbox;
+
+on_every_transport! {
+    a_wrong_name_is_refused,
+    a_missing_queue_is_named_with_what_to_do,
+    a_bad_size_duration_or_capacity_is_refused,
+    flags_that_contradict_each_other_are_refused,
+    a_queue_can_be_named_with_its_transport,
+    a_directory_that_cannot_be_used_is_named,
+}
+
+fn a_wrong_name_is_refused(sandbox: &Sandbox) {
+    let long = "x".repeat(201);
+    for name in ["", "../jobs", "a/b", ".hidden", "a b", "jobs\n", "müll", &long] {
+        for command in ["create", "put", "get", "stat", "close", "rm"] {
+            sandbox.ipcq_with(&[command, name]).done().fails(2, &["queue name"]);
+        }
+    }
+    let left: Vec<_> = std::fs::read_dir(sandbox.directory()).expect("the directory").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn a_missing_queue_is_named_with_what_to_do(sandbox: &Sandbox) {
+    let label = sandbox.label("jobs");
+    for command in ["put jobs a", "get jobs", "get jobs --all", "stat jobs", "close jobs"] {
+        sandbox.ipcq(command).done().fails(2, &[&label, "ipcq create jobs", "ipcq ls"]);
+    }
+    sandbox.ipcq("rm jobs").done().fails(2, &[&label, "nothing was removed", "ipcq ls"]);
+}
+
+fn a_bad_size_duration_or_capacity_is_refused(sandbox: &Sandbox) {
+    for size in ["4XB", "-1", "lots", "99999999999TiB"] {
+        let create = sandbox.ipcq_with(&["create", "jobs", &format!("--max-message={size}")]).done();
+        create.fails(2, &["--max-message", "4KiB"]);
+    }
+    for capacity in ["0", "-1", "many", "1.5"] {
+        let create = sandbox.ipcq_with(&["create", "jobs", &format!("--capacity={capacity}")]).done();
+        create.fails(2, &["--capacity", "max"]);
+    }
+    for timeout in ["5", "soon", "-1s"] {
+        let get = sandbox.ipcq_with(&["get", "jobs", &format!("--timeout={timeout}")]).done();
+        get.fails(2, &["--timeout", "500ms"]);
+    }
+    sandbox.ipcq("create jobs --max-message 1000000TiB").done().fails(2, &[sandbox.transport()]);
+    sandbox.ipcq("ls").done().is_silent();
+}
+
+fn flags_that_contradict_each_other_are_refused(sandbox: &Sandbox) {
+    for command in [
+        "get jobs --all --follow",
+        "get jobs -n 1 --all",
+        "get jobs -0 --raw",
+        "get jobs --timeout 1s --no-wait",
+        "put jobs --raw --length-prefixed",
+        "put jobs message --raw",
+        "put jobs --timeout 1s --no-wait",
+        "ls -q -v",
+    ] {
+        sandbox.ipcq(command).done().fails(2, &["cannot be used with", "--help"]);
+    }
+}
+
+fn a_queue_can_be_named_with_its_transport(sandbox: &Sandbox) {
+    let label = sandbox.label("jobs");
+    sandbox.ipcq(&format!("create {label}")).done().is_silent();
+    sandbox.ipcq(&format!("put {label} a b c")).done().is_silent();
+    sandbox.ipcq(&format!("get {label}")).done().prints("a\n");
+    sandbox.ipcq("get jobs").env("IPCQ_TRANSPORT", "").done().prints("b\n");
+    let chosen = format!("-t {} get {label}", sandbox.transport());
+    sandbox.ipcq(&chosen).done().prints("c\n");
+    sandbox.ipcq(&format!("rm {label}")).done().is_silent();
+}
+
+fn a_directory_that_cannot_be_used_is_named(sandbox: &Sandbox) {
+    let file = sandbox.directory().join("file");
+    std::fs::write(&file, "").expect("the file can be written");
+    let path = file.to_str().expect("a plain path");
+    sandbox.ipcq("create jobs").env("IPCQ_DIR", path).done().fails(2, &[path]);
+}
+
+#[test]
+fn an_unknown_transport_is_refused_with_those_there_are() {
+    let sandbox = Sandbox::new("shm");
+    for command in ["-t tcp create jobs", "-t tcp get jobs", "create tcp:jobs", "-t tcp ls", "-t tcp demo"] {
+        sandbox.ipcq(command).done().fails(2, &["tcp", "available: shm"]);
+    }
+    sandbox.ipcq("create jobs").env("IPCQ_TRANSPORT", "tcp").done().fails(2, &["tcp", "available: shm"]);
+    for known in ["pipe", "zmq"] {
+        let create = sandbox.ipcq(&format!("-t {known} create jobs")).done();
+        create.fails(2, &[known, "not built into", "available: shm"]);
+    }
+    sandbox.ipcq("-t shm get pipe:jobs").done().fails(2, &["pipe"]);
+}
+
+#[test]
+fn an_unknown_command_or_a_missing_argument_is_one_line() {
+    let sandbox = Sandbox::new("shm");
+    sandbox.ipcq("creat jobs").done().fails(2, &["creat", "'create'", "--help"]);
+    sandbox.ipcq("get").done().fails(2, &["<QUEUE>", "ipcq get --help"]);
+    sandbox.ipcq("rm").done().fails(2, &["<QUEUE>", "ipcq rm --help"]);
+    sandbox.ipcq("ls --no-such-flag").done().fails(2, &["--no-such-flag"]);
+    sandbox.ipcq("ls --format xml").done().fails(2, &["xml", "json"]);
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let sandbox = Sandbox::new("shm");
+    let version = sandbox.ipcq("--version").done().succeeds();
+    assert_eq!(version.stdout(), format!("ipcq {}\n", env!("CARGO_PKG_VERSION")));
+    let help = sandbox.ipcq("--help").done().succeeds().stdout();
+    for command in
+        ["demo", "create", "put", "get", "stat", "ls", "close", "rm", "gc", "doctor", "bench", "IPCQ_DIR"]
+    {
+        assert!(help.contains(command), "{command}\n{help}");
+    }
+    assert!(!help.contains("worker"), "{help}");
+    let nothing = sandbox.ipcq("").done();
+    assert!(nothing.stderr().contains("Usage: ipcq"), "{nothing}");
+}

@@ -1,0 +1,245 @@
+//! The files in an open directory: made without a name, published at once, found, removed, listed.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
+use nix::libc;
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+
+use crate::QueueName;
+use crate::error::BackendErrorKind;
+use crate::os::failure::Failure;
+
+/// Tells one file from all others that exist at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId {
+    /// The file system.
+    pub device: u64,
+    /// The file in it.
+    pub inode: u64,
+}
+
+impl FileId {
+    /// The file that `descriptor` is open on.
+    ///
+    /// # Errors
+    /// When it is no descriptor.
+    pub fn of(descriptor: impl AsFd) -> io::Result<Self> {
+        Ok(Self::from(fstat(descriptor)?))
+    }
+}
+
+impl From<FileStat> for FileId {
+    fn from(stat: FileStat) -> Self {
+        Self { device: stat.st_dev, inode: stat.st_ino }
+    }
+}
+
+/// What became of a file that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// There was none of that name.
+    Missing,
+    /// The name stands for another file, which is as it was.
+    Replaced,
+}
+
+/// An open directory of queue files.
+#[derive(Debug)]
+pub struct QueueDirectory {
+    descriptor: OwnedFd,
+    path: PathBuf,
+}
+
+impl QueueDirectory {
+    pub(super) const fn new(descriptor: OwnedFd, path: PathBuf) -> Self {
+        Self { descriptor, path }
+    }
+
+    /// The name of the file of the queue `name` on `transport`: `jobs.shm`.
+    #[must_use]
+    pub fn file_name(name: &QueueName, transport: &str) -> String {
+        format!("{name}.{transport}")
+    }
+
+    /// The path that it was opened by: for people, and for handles that travel.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new file for reading and writing that has no name, is in this directory's file system, and vanishes with
+    /// its last descriptor unless it is published. Its permission bits are `mode`, whatever the umask says.
+    ///
+    /// # Errors
+    /// When there is no room, or the file system has no such files.
+    pub fn create_unnamed(&self, mode: u32) -> Result<OwnedFd, Failure> {
+        let mode = Mode::from_bits_truncate(mode);
+        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        let file = openat(&self.descriptor, c".", flags, mode).map_err(|errno| self.no_unnamed(errno))?;
+        let file = above_stdio(file).map_err(|error| self.failed("no file could be made in", error))?;
+        fchmod(&file, mode).map_err(|errno| self.failed("the mode could not be set of a file in", errno))?;
+        Ok(file)
+    }
+
+    /// Gives an unnamed file its name, at one instant.
+    ///
+    /// # Errors
+    /// [`Failure::exists`] when the name is taken.
+    pub fn publish(&self, file: BorrowedFd<'_>, file_name: &str) -> Result<(), Failure> {
+        let by_number = own_descriptor(file);
+        let follow = AtFlags::AT_SYMLINK_FOLLOW;
+        linkat(AT_FDCWD, by_number.as_str(), &self.descriptor, file_name, follow)
+            .map_err(|errno| self.failed(&format!("the file {file_name} could not be published in"), errno))
+    }
+
+    /// Looks up `file_name` without opening what it stands for.
+    ///
+    /// # Errors
+    /// [`Failure::is_missing`] when there is none.
+    pub fn find(&self, file_name: &str) -> Result<Found, Failure> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let failed = |errno| self.failed(&format!("there is no access to {file_name} in"), errno);
+        let descriptor = openat(&self.descriptor, file_name, flags, Mode::empty()).map_err(failed)?;
+        let stat = fstat(&descriptor).map_err(failed)?;
+        Ok(Found { descriptor, stat, what: format!("the file {}", self.path.join(file_name).display()) })
+    }
+
+    /// Removes `file_name` if it is still the file `id`.
+    ///
+    /// Processes that remove exclude each other by a lock of the directory, so that none takes away what was
+    /// made after another had removed the old one. The lock is waited for 10 ms: who is stopped while holding it
+    /// delays nobody longer, and leaves only the instant between the last look and the removal unguarded.
+    ///
+    /// # Errors
+    /// When the directory may not be changed.
+    pub fn unlink_if(&self, file_name: &str, id: FileId) -> Result<Removal, Failure> {
+        let _lock = self.lock_removals();
+        let failed = |errno| self.failed(&format!("the file {file_name} could not be removed from"), errno);
+        match fstatat(&self.descriptor, file_name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) => return Ok(Removal::Missing),
+            Err(errno) => return Err(failed(errno)),
+            Ok(stat) if FileId::from(stat) != id => return Ok(Removal::Replaced),
+            Ok(_) => {}
+        }
+        match unlinkat(&self.descriptor, file_name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) => Ok(Removal::Removed),
+            Err(Errno::ENOENT) => Ok(Removal::Missing),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    /// The queues of `transport` that have an entry here, sorted, whatever the entries are, directories excepted.
+    ///
+    /// # Errors
+    /// When the directory may not be read.
+    pub fn list(&self, transport: &str) -> Result<Vec<QueueName>, Failure> {
+        let failed = |error: io::Error| self.failed("there is no reading", error);
+        let suffix = format!(".{transport}");
+        let mut names = Vec::new();
+        for entry in fs::read_dir(own_descriptor(self.descriptor.as_fd())).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let name = entry.file_name();
+            let stem = name.to_str().and_then(|name| name.strip_suffix(&suffix));
+            let name = stem.filter(|_| !is_directory).and_then(|stem| QueueName::new(stem).ok());
+            names.extend(name);
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// `None` when it cannot be had: removal is then as safe as a look just before it makes it.
+    fn lock_removals(&self) -> Option<Flock<File>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = openat(&self.descriptor, c".", flags, Mode::empty()).ok()?;
+        let mut directory = File::from(directory);
+        for _ in 0..10 {
+            match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Some(lock),
+                Err((unlocked, _)) => directory = unlocked,
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        None
+    }
+
+    fn no_unnamed(&self, errno: Errno) -> Failure {
+        match errno {
+            Errno::EOPNOTSUPP | Errno::EISDIR => self
+                .failed("files without a name (O_TMPFILE) cannot be made on the file system of", errno)
+                .with_kind(BackendErrorKind::Unsupported)
+                .with_advice("set IPCQ_DIR to a directory on tmpfs, ext4, xfs or btrfs"),
+            Errno::ENOENT => self
+                .failed("no file could be made in", errno)
+                .with_advice("the directory was removed: make it again, or set IPCQ_DIR to another one"),
+            _ => self.failed("no file could be made in", errno),
+        }
+    }
+
+    fn failed(&self, what: &str, cause: impl Into<io::Error>) -> Failure {
+        Failure::new(format!("{what} the directory {}", self.path.display()), cause.into())
+    }
+}
+
+/// A file that was looked up and is not open: dropping this releases none of the record locks that this process
+/// holds on the file, as closing an open descriptor would.
+#[derive(Debug)]
+pub struct Found {
+    descriptor: OwnedFd,
+    stat: FileStat,
+    what: String,
+}
+
+impl Found {
+    /// Which file it is.
+    #[must_use]
+    pub fn id(&self) -> FileId {
+        FileId::from(self.stat)
+    }
+
+    /// Opens exactly this file, for reading and writing, even if its name stands for another by now. Never waits,
+    /// and never opens anything but a regular file.
+    ///
+    /// # Errors
+    /// When it is no regular file, or the user may not open it.
+    pub fn open(&self) -> Result<OwnedFd, Failure> {
+        if self.stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() {
+            return Err(Failure::new(format!("{} is no regular file", self.what), Errno::EINVAL.into())
+                .with_kind(BackendErrorKind::Damaged)
+                .with_advice("something else made it: remove it, or use another name"));
+        }
+        let failed = |cause: io::Error| Failure::new(format!("{} could not be opened", self.what), cause);
+        let by_number = own_descriptor(self.descriptor.as_fd());
+        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = openat(AT_FDCWD, by_number.as_str(), flags, Mode::empty());
+        above_stdio(file.map_err(|errno| failed(errno.into()))?).map_err(failed)
+    }
+}
+
+/// Moves a new descriptor out of the place of the standard streams, where a child's streams would replace it.
+///
+/// Only for files on which this process holds no lock yet.
+///
+/// # Errors
+/// When there are no descriptors left.
+pub fn above_stdio(descriptor: OwnedFd) -> io::Result<OwnedFd> {
+    if descriptor.as_raw_fd() > libc::STDERR_FILENO {
+        return Ok(descriptor);
+    }
+    // `try_clone` takes a number above the standard streams.
+    descriptor.try_clone()
+}
+
+/// The path of this process's descriptor, through which the kernel finds the file itself.
+fn own_descriptor(descriptor: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", descriptor.as_raw_fd())
+}

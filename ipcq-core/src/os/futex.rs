@@ -1,0 +1,48 @@
+//! The two futex calls that are needed, on words that processes share.
+
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+/// The low 30 bits hold the id of the owning thread.
+pub(super) const OWNER: u32 = 0x3fff_ffff;
+/// The kernel sets this bit when the owner died.
+pub(super) const OWNER_DIED: u32 = 0x4000_0000;
+/// Somebody may be asleep on the word.
+pub(super) const WAITERS: u32 = 0x8000_0000;
+
+/// Sleeps while `word` holds `expected`, for `time` at most. Returns when woken, when the word differs, when a
+/// signal came, or when the time is over: the caller looks again in each case.
+pub(super) fn wait(word: &AtomicU32, expected: u32, time: Duration) {
+    let time = libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(time.subsec_nanos()),
+    };
+    // SAFETY: the word is a live atomic for the whole call, and the kernel only reads it and the time.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT,
+            expected,
+            &raw const time,
+            std::ptr::null::<u32>(),
+            0,
+        );
+    }
+}
+
+/// Wakes up to `most` threads that sleep on `word`.
+pub(super) fn wake(word: &AtomicU32, most: i32) {
+    // SAFETY: the kernel uses the address as a key and does not write through it.
+    unsafe {
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most);
+    }
+}
+
+/// Whether no thread of this id exists that this process could know of.
+pub(super) fn thread_is_dead(id: u32) -> bool {
+    let Ok(id) = libc::pid_t::try_from(id) else { return true };
+    // SAFETY: signal 0 only asks whether the thread exists.
+    let answer = unsafe { libc::syscall(libc::SYS_tkill, id, 0) };
+    answer == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+}

@@ -1,0 +1,279 @@
+//! Memory that follows content: the ring of chunks, how it grows, shrinks, and is repaired.
+//!
+//! Everything here runs under the putters' lock, but for reading links behind the tail, which never change.
+//!
+//! A chunk is in one of three places. In the *ring* it has memory, and holds messages or is free for the tail to
+//! enter. *Spare* it has no memory. *Loose* it is neither, which lasts only while a lock holder moves it; when the
+//! holder dies, [`Chunks::sweep`] finds it.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use crate::layout::{CHUNKS_AT, LINKS_AT, PutSide};
+use crate::map::{Damage, Map};
+use crate::position::{CHUNK, MAX_CHUNKS, Position};
+use crate::storage::Storage;
+
+/// Free chunks that a queue keeps: 960 KiB of warm memory, so that an idle queue has less than 1 MiB more than an
+/// empty one.
+pub(crate) const KEEP: u32 = 15;
+
+/// The most chunks that are given back, or marked, before the lock is free again.
+const TRIM_STEP: u32 = 256;
+
+const LINK: u32 = MAX_CHUNKS - 1;
+const MARK: u32 = 1 << 31;
+
+/// Why the tail could not go on.
+#[derive(Debug)]
+pub(crate) enum Stuck {
+    Damage,
+    /// No memory, or no address space, could be had.
+    NoRoom(io::Error),
+}
+
+impl From<Damage> for Stuck {
+    fn from(Damage: Damage) -> Self {
+        Self::Damage
+    }
+}
+
+impl From<io::Error> for Stuck {
+    fn from(error: io::Error) -> Self {
+        Self::NoRoom(error)
+    }
+}
+
+/// The chunks of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunks<'a> {
+    pub(crate) map: &'a Map,
+    pub(crate) storage: &'a Storage,
+}
+
+impl Chunks<'_> {
+    fn side(&self) -> &PutSide {
+        &self.map.header().put.0
+    }
+
+    /// The chunk behind `chunk`.
+    #[inline]
+    pub(crate) fn next(&self, chunk: u32) -> u32 {
+        self.map.link(chunk).load(Ordering::Acquire) & LINK
+    }
+
+    /// Sees to it that `count` chunks behind the tail's are free for it to enter.
+    #[cold]
+    pub(crate) fn extend(&self, tail: Position, count: u32) -> Result<(), Stuck> {
+        let side = self.side();
+        let head = Position(self.map.header().head.0.load(Ordering::Acquire)).chunk();
+        // The last chunk that the tail can enter without meeting the head.
+        let mut last = tail.chunk();
+        for found in 0..count {
+            let next = self.next(last);
+            if next == head {
+                self.grow(last, count - found)?;
+                break;
+            }
+            self.map.chunk(next, self.storage)?;
+            last = next;
+        }
+        let total = tail.total(side.total.load(Ordering::Relaxed));
+        side.total.store(total, Ordering::Relaxed);
+        side.entered.fetch_add(u64::from(count), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Links `count` chunks with memory of their own in behind `last`.
+    fn grow(&self, last: u32, count: u32) -> Result<(), Stuck> {
+        let side = self.side();
+        let fresh = self.obtain(count)?;
+        // Publishes the links of the fresh chunks along with the first of them.
+        self.map.link(fresh.last).store(self.next(last), Ordering::Relaxed);
+        self.map.link(last).store(fresh.first, Ordering::Release);
+        side.ring.store(side.ring.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes `count` chunks from the spare ones and from the end of the file, reserves their memory, and links
+    /// them with each other. Whoever dies in here leaves loose chunks.
+    fn obtain(&self, count: u32) -> Result<Chain, Stuck> {
+        let side = self.side();
+        let chunks = side.chunks.load(Ordering::Relaxed).min(MAX_CHUNKS);
+        let spare = Spare(side.spare.load(Ordering::Relaxed));
+        let reused = spare.count().min(count);
+        let added = count - reused;
+        if added > self.map.limit().saturating_sub(chunks) {
+            let text = "the queue's memory, or this process's address space, is as large as it can be";
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, text).into());
+        }
+        self.reserve_links(chunks, added)?;
+        let last_reused = self.reserve_spare(spare.first(), reused)?;
+        if let Err(error) = self.storage.reserve(place(chunks), added as usize * CHUNK) {
+            self.release_chain(spare.first(), reused);
+            return Err(error.into());
+        }
+        let rest = Spare::new(self.next(last_reused), spare.count() - reused);
+        for chunk in chunks..chunks + added {
+            self.map.link(chunk).store((chunk + 1) & LINK, Ordering::Relaxed);
+        }
+        side.chunks.store(chunks + added, Ordering::Release);
+        let last = if added > 0 { chunks + added - 1 } else { last_reused };
+        if reused == 0 {
+            return Ok(Chain { first: chunks, last });
+        }
+        if added > 0 {
+            self.map.link(last_reused).store(chunks, Ordering::Relaxed);
+        }
+        side.spare.store(rest.0, Ordering::Release);
+        Ok(Chain { first: spare.first(), last })
+    }
+
+    /// Links have memory a page at a time, reserved when the first of a page is used.
+    fn reserve_links(&self, from: u32, count: u32) -> io::Result<()> {
+        const PER_PAGE: u32 = 1024;
+        let (before, after) = (from.div_ceil(PER_PAGE), (from + count).div_ceil(PER_PAGE));
+        let at = LINKS_AT + before as usize * 4096;
+        if after > before { self.storage.reserve(at, (after - before) as usize * 4096) } else { Ok(()) }
+    }
+
+    /// Reserves the memory of `count` spare chunks from `first` on, and returns the last of them.
+    fn reserve_spare(&self, first: u32, count: u32) -> Result<u32, Stuck> {
+        let (mut reserved, mut last, mut outcome) = (0, first, Ok(()));
+        self.runs(first, count, |start, len| {
+            if outcome.is_ok() {
+                outcome = self.storage.reserve(place(start), len as usize * CHUNK);
+                reserved += if outcome.is_ok() { len } else { 0 };
+                last = start + len - 1;
+            }
+        });
+        match outcome {
+            Ok(()) => Ok(last),
+            Err(error) => {
+                self.release_chain(first, reserved);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Gives back the memory of `count` chunks that are linked with each other.
+    fn release_chain(&self, first: u32, count: u32) {
+        self.runs(first, count, |first, len| self.storage.release(place(first), len as usize * CHUNK));
+    }
+
+    /// Calls `each` with every run of neighbours (first, length) among `count` linked chunks from `first` on.
+    fn runs(&self, first: u32, count: u32, mut each: impl FnMut(u32, u32)) {
+        let (mut start, mut len) = (first, 0);
+        let mut chunk = first;
+        for _ in 0..count {
+            if chunk != start.wrapping_add(len) {
+                each(start, len);
+                (start, len) = (chunk, 0);
+            }
+            len += 1;
+            chunk = self.next(chunk);
+        }
+        if len > 0 {
+            each(start, len);
+        }
+    }
+
+    /// Unlinks free chunks beyond `keep` from the ring and gives their memory back; returns whether there may be
+    /// more to do, so that the lock can be released in between.
+    pub(crate) fn trim(&self, keep: u32) -> bool {
+        let header = self.map.header();
+        let tail = Position(header.tail.0.load(Ordering::Relaxed)).chunk();
+        let head = Position(header.head.0.load(Ordering::Acquire)).chunk();
+        let ring = header.put.0.ring.load(Ordering::Relaxed).min(MAX_CHUNKS);
+        let mut kept = tail;
+        for _ in 0..keep {
+            let next = self.next(kept);
+            if next == head || next == tail {
+                return false;
+            }
+            kept = next;
+        }
+        let first = self.next(kept);
+        let (mut last, mut count) = (kept, 0);
+        while count < ring.min(TRIM_STEP) && self.next(last) != head && self.next(last) != tail {
+            last = self.next(last);
+            count += 1;
+        }
+        if count == 0 {
+            return false;
+        }
+        self.map.link(kept).store(self.next(last), Ordering::Release);
+        header.put.0.ring.store(ring.saturating_sub(count), Ordering::Relaxed);
+        self.release_chain(first, count);
+        let spare = Spare(header.put.0.spare.load(Ordering::Relaxed));
+        self.map.link(last).store(spare.first(), Ordering::Relaxed);
+        header.put.0.spare.store(Spare::new(first, spare.count() + count).0, Ordering::Release);
+        count == TRIM_STEP
+    }
+
+    /// Repairs what a lock holder left behind when it died: chunks that are not in the ring become spare ones.
+    #[cold]
+    pub(crate) fn sweep(&self) {
+        let header = self.map.header();
+        let chunks = header.put.0.chunks.load(Ordering::Relaxed).min(MAX_CHUNKS);
+        let tail = Position(header.tail.0.load(Ordering::Relaxed)).chunk();
+        for chunk in 0..chunks {
+            self.map.link(chunk).fetch_and(!MARK, Ordering::Relaxed);
+        }
+        let (mut chunk, mut ring) = (tail, 0);
+        while ring < chunks && self.map.link(chunk).load(Ordering::Relaxed) & MARK == 0 {
+            self.map.link(chunk).fetch_or(MARK, Ordering::Relaxed);
+            chunk = self.next(chunk);
+            ring += 1;
+        }
+        self.collect_loose(chunks);
+        header.put.0.ring.store(ring, Ordering::Relaxed);
+    }
+
+    /// Makes a new list of spare chunks from all that are not marked, and gives back what memory they have.
+    fn collect_loose(&self, chunks: u32) {
+        let (mut first, mut count, mut run_end) = (0, 0, None);
+        for chunk in (0..chunks).rev() {
+            if self.map.link(chunk).load(Ordering::Relaxed) & MARK == 0 {
+                self.map.link(chunk).store(first, Ordering::Relaxed);
+                (first, count) = (chunk, count + 1);
+                run_end.get_or_insert(chunk + 1);
+            } else if let Some(end) = run_end.take() {
+                self.storage.release(place(chunk + 1), (end - chunk - 1) as usize * CHUNK);
+            }
+        }
+        if let Some(end) = run_end {
+            self.storage.release(place(0), end as usize * CHUNK);
+        }
+        self.map.header().put.0.spare.store(Spare::new(first, count).0, Ordering::Release);
+    }
+}
+
+/// Chunks that are linked with each other, and have memory.
+struct Chain {
+    first: u32,
+    last: u32,
+}
+
+/// The spare chunks, packed into one word: how many, and the first of them.
+#[derive(Clone, Copy)]
+struct Spare(u64);
+
+impl Spare {
+    const fn new(first: u32, count: u32) -> Self {
+        Self(((count as u64) << 32) | (first & LINK) as u64)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "masked to 20 bits")]
+    const fn first(self) -> u32 {
+        self.0 as u32 & LINK
+    }
+
+    fn count(self) -> u32 {
+        u32::try_from(self.0 >> 32).map_or(0, |count| count.min(MAX_CHUNKS))
+    }
+}
+
+const fn place(chunk: u32) -> usize {
+    CHUNKS_AT + chunk as usize * CHUNK
+}

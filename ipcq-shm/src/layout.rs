@@ -1,0 +1,101 @@
+//! What a segment looks like: the one description that all processes of a queue share.
+//!
+//! ```text
+//! 0          header: what is fixed (checked once, at open), then the words that change
+//! 4 KiB      slots of the participants
+//! 64 KiB     links: for each chunk the number of the one behind it
+//! 4160 KiB   chunks of 64 KiB, as many as the content needs
+//! ```
+//!
+//! Chunks form a ring: the tail enters the next one, or, where that one still holds messages, a fresh one that is
+//! linked in between. What the head has left is free again, without any bookkeeping. Everything that changes is
+//! changed by one atomic store, so that whoever dies leaves nothing to repair but fresh chunks that were not linked
+//! in yet.
+
+use std::mem::offset_of;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use ipcq_core::os::event::Event;
+use ipcq_core::os::lock::RobustLock;
+use ipcq_core::os::participants::Slot;
+
+use crate::position::{CHUNK, MAX_CHUNKS};
+
+/// How many processes can register with one queue.
+pub(crate) const SLOTS: usize = 1024;
+/// Where the slots begin.
+pub(crate) const SLOTS_AT: usize = 4096;
+/// Where the links begin.
+pub(crate) const LINKS_AT: usize = 1 << 16;
+/// Where the chunks begin.
+pub(crate) const CHUNKS_AT: usize = LINKS_AT + MAX_CHUNKS as usize * size_of::<AtomicU32>();
+
+/// The longest text of the fixed part that a queue records: the codec's name.
+pub(crate) const CODEC_LEN: usize = 32;
+/// The words of the fixed part.
+pub(crate) const FIXED_WORDS: usize = 32;
+
+/// A part of the header that has two cache lines of its own, because the processor fetches them in pairs.
+#[repr(C, align(128))]
+pub(crate) struct Apart<T>(pub(crate) T);
+
+/// Used by putters under their lock.
+#[repr(C)]
+pub(crate) struct PutSide {
+    pub(crate) lock: RobustLock,
+    /// Chunks in the ring.
+    pub(crate) ring: AtomicU32,
+    /// Chunks that have ever been used: those in the ring and the spare ones.
+    pub(crate) chunks: AtomicU32,
+    /// How many spare chunks there are, which have no memory, and the first of them; links lead on to the others.
+    pub(crate) spare: AtomicU64,
+    /// A head that was seen once; the real one is at or beyond it.
+    pub(crate) seen_head: AtomicU64,
+    /// Messages ever put, as of the last time that the tail entered a chunk.
+    pub(crate) total: AtomicU64,
+    /// How often the tail entered a chunk.
+    pub(crate) entered: AtomicU64,
+}
+
+/// Used by getters under their lock.
+#[repr(C)]
+pub(crate) struct GetSide {
+    pub(crate) lock: RobustLock,
+    /// Not 0 once the queue is removed.
+    pub(crate) removed: AtomicU32,
+    /// A tail that was seen once; the real one is at or beyond it.
+    pub(crate) seen_tail: AtomicU64,
+    /// Messages ever taken, as of the last time that the head entered a chunk.
+    pub(crate) total: AtomicU64,
+}
+
+/// What is needed to know who is there.
+#[repr(C)]
+pub(crate) struct Presence {
+    /// Not 0 once there was a producer.
+    pub(crate) producers_ever: AtomicU32,
+    /// How many slots have ever been used.
+    pub(crate) slots_used: AtomicU32,
+}
+
+/// The first page of a segment.
+#[repr(C)]
+pub(crate) struct Header {
+    pub(crate) fixed: [AtomicU64; FIXED_WORDS],
+    pub(crate) put: Apart<PutSide>,
+    pub(crate) tail: Apart<AtomicU64>,
+    pub(crate) get: Apart<GetSide>,
+    pub(crate) head: Apart<AtomicU64>,
+    pub(crate) not_empty: Apart<Event>,
+    pub(crate) not_full: Apart<Event>,
+    pub(crate) presence: Apart<Presence>,
+}
+
+const _: () = {
+    assert!(size_of::<Header>() <= SLOTS_AT);
+    assert!(SLOTS_AT + SLOTS * size_of::<Slot>() <= LINKS_AT);
+    assert!(CHUNKS_AT.is_multiple_of(CHUNK));
+    assert!(size_of::<PutSide>() <= 64 && size_of::<GetSide>() <= 64);
+    assert!(offset_of!(Header, tail).is_multiple_of(128) && offset_of!(Header, head).is_multiple_of(128));
+    assert!(offset_of!(Header, head) - offset_of!(Header, tail) >= 128);
+};

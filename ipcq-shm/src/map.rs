@@ -1,0 +1,109 @@
+//! A segment as this process sees it: typed words, and raw memory behind bounds checks.
+//!
+//! Peers may write anything anywhere at any time. So nothing here forms a reference to bytes that are not atomic,
+//! and every chunk number is checked against the file's length before it is used.
+
+use std::io;
+use std::ptr::NonNull;
+use std::slice;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ipcq_core::os::participants::Slot;
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::layout::{CHUNKS_AT, Header, LINKS_AT, SLOTS, SLOTS_AT};
+use crate::position::{CHUNK, MAX_CHUNKS};
+use crate::storage::Storage;
+
+/// A number in the segment that no queue can have put there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Damage;
+
+/// The mapping of a segment.
+#[derive(Debug)]
+pub(crate) struct Map {
+    raw: MmapRaw,
+    /// Chunks that lie inside the file, as far as is known; files only grow.
+    in_file: AtomicU32,
+    /// Chunks that lie inside the mapping.
+    limit: u32,
+}
+
+impl Map {
+    /// Maps the file, with room to grow to the largest segment, or as far as this process's address space goes.
+    pub(crate) fn new(storage: &Storage) -> io::Result<Self> {
+        let now = storage.len()?.max(CHUNKS_AT + CHUNK);
+        let mut chunks = MAX_CHUNKS;
+        loop {
+            let len = CHUNKS_AT + chunks as usize * CHUNK;
+            match MmapOptions::new().len(len).no_reserve_swap().map_raw(storage.raw()) {
+                Ok(raw) => {
+                    let map = Self { raw, in_file: AtomicU32::new(0), limit: chunks };
+                    map.measure(storage)?;
+                    return Ok(map);
+                }
+                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => {
+                    chunks /= 2;
+                    if CHUNKS_AT + chunks as usize * CHUNK < now {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Looks how many chunks lie inside the file by now.
+    #[cold]
+    fn measure(&self, storage: &Storage) -> io::Result<u32> {
+        let chunks = storage.len()?.saturating_sub(CHUNKS_AT) / CHUNK;
+        let chunks = u32::try_from(chunks).unwrap_or(MAX_CHUNKS).min(self.limit);
+        self.in_file.store(chunks, Ordering::Relaxed);
+        Ok(chunks)
+    }
+
+    /// How many chunks this process can reach.
+    pub(crate) const fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    #[inline]
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: the mapping is longer than the header, aligned to a page, and lives as long as `self`; the
+        // header consists of atomics only, and the first page of the file is always there.
+        unsafe { &*self.raw.as_ptr().cast::<Header>() }
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        // SAFETY: `SLOTS_AT` lies inside the mapping.
+        let first = unsafe { self.raw.as_ptr().add(SLOTS_AT) };
+        // SAFETY: the slots lie inside the mapping (checked in `layout`), aligned to a page, and consist of
+        // atomics only; their memory was reserved when the queue was made.
+        unsafe { slice::from_raw_parts(first.cast::<Slot>(), SLOTS) }
+    }
+
+    /// The link of chunk `chunk`, which must be below [`MAX_CHUNKS`].
+    #[inline]
+    pub(crate) fn link(&self, chunk: u32) -> &AtomicU32 {
+        let index = (chunk % MAX_CHUNKS) as usize;
+        // SAFETY: the index is below `MAX_CHUNKS`, so the link lies between `LINKS_AT` and `CHUNKS_AT`, inside
+        // the mapping.
+        let link = unsafe { self.raw.as_ptr().add(LINKS_AT + index * size_of::<AtomicU32>()) };
+        // SAFETY: in bounds as above, aligned to 4, and used as an atomic by everybody.
+        unsafe { &*link.cast::<AtomicU32>() }
+    }
+
+    /// The memory of chunk `chunk`: [`CHUNK`] bytes inside the file.
+    #[inline]
+    pub(crate) fn chunk(&self, chunk: u32, storage: &Storage) -> Result<NonNull<u8>, Damage> {
+        if chunk >= self.in_file.load(Ordering::Relaxed) {
+            let in_file = self.measure(storage).map_err(|_| Damage)?;
+            if chunk >= in_file {
+                return Err(Damage);
+            }
+        }
+        // SAFETY: the chunk was just found to lie inside the file and inside the mapping.
+        let memory = unsafe { self.raw.as_mut_ptr().add(CHUNKS_AT + chunk as usize * CHUNK) };
+        NonNull::new(memory).ok_or(Damage)
+    }
+}

@@ -1,0 +1,269 @@
+//! The queue algorithm: a ring of records with one lock for its tail and one for its head.
+//!
+//! A putter writes its record into free space behind the tail and publishes it by one compare-and-swap of
+//! [`tail`](crate::position); a getter copies a record out and gives it up by one store of `head`. Whoever dies
+//! before that leaves no trace but bytes in free space. The two-lock queue is Michael and Scott's (PODC 1996); the
+//! ring, the packed words and the recovery are our own.
+//!
+//! | word | stored by, ordering | loaded by, ordering | what the pair makes visible |
+//! |------|---------------------|---------------------|-----------------------------|
+//! | tail | putter, Release CAS | getter, Acquire     | T1: the record is complete, and so are the links to its chunks |
+//! | tail | closer, SeqCst RMW  | putter, CAS failure | T2: nothing is put after the closing |
+//! | head | getter, Release     | putter, Acquire     | H1: the record was copied out, its space may be overwritten |
+//! | lock | holder, SeqCst swap | sleeper, SeqCst     | S1: see `RobustLock::synchronize` |
+//!
+//! `seen_head` and `seen_tail` are copies on the lock's own cache line, so that the line of the other side is
+//! touched only when the copy says full or empty (1x1, 64 B: see ARCHITECTURE.md).
+//!
+//! A record is 8 bytes (length, and a check word made of length and number) and the message, padded to 16.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use crate::chunks::{Chunks, Stuck};
+use crate::map::{Damage, Map};
+use crate::position::{CHUNK, CLOSED, Position, REMOVED, UNIT};
+use crate::storage::Storage;
+
+/// What stands before each message.
+const RECORD_HEADER: usize = 8;
+
+/// Why a record was not put.
+#[derive(Debug)]
+pub(crate) enum PutRefusal {
+    Full,
+    Closed,
+    Stuck(Stuck),
+}
+
+/// Why a record was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum GetRefusal {
+    Empty,
+    Closed,
+    /// The buffer must hold this many bytes first.
+    TooSmall(usize),
+    Damage,
+}
+
+impl From<Stuck> for PutRefusal {
+    fn from(stuck: Stuck) -> Self {
+        Self::Stuck(stuck)
+    }
+}
+
+impl From<Damage> for PutRefusal {
+    fn from(Damage: Damage) -> Self {
+        Self::Stuck(Stuck::Damage)
+    }
+}
+
+impl From<Damage> for GetRefusal {
+    fn from(Damage: Damage) -> Self {
+        Self::Damage
+    }
+}
+
+/// The ring in a segment. Who calls `stage`, `publish` and `extend` holds the putters' lock, who calls `find`,
+/// `copy` and `take` the getters'.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ring<'a> {
+    pub(crate) map: &'a Map,
+    pub(crate) storage: &'a Storage,
+    pub(crate) capacity: usize,
+    pub(crate) max_message: usize,
+}
+
+impl<'a> Ring<'a> {
+    pub(crate) const fn chunks(&self) -> Chunks<'a> {
+        Chunks { map: self.map, storage: self.storage }
+    }
+
+    #[inline]
+    pub(crate) fn tail(&self) -> Position {
+        Position(self.map.header().tail.0.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    pub(crate) fn head(&self) -> Position {
+        Position(self.map.header().head.0.load(Ordering::Acquire))
+    }
+
+    /// How many messages fit behind `tail`, at an instant inside the call. 0 is exact.
+    #[inline]
+    pub(crate) fn room(&self, tail: Position) -> usize {
+        let seen = &self.map.header().put.0.seen_head;
+        let len = tail.since(Position(seen.load(Ordering::Relaxed)));
+        if len < self.capacity {
+            return self.capacity - len;
+        }
+        let head = self.head();
+        seen.store(head.0, Ordering::Relaxed);
+        self.capacity.saturating_sub(tail.since(head))
+    }
+
+    /// Writes a record behind `tail`, where nobody sees it yet, and returns the tail that would publish it.
+    #[inline]
+    pub(crate) fn stage(&self, tail: Position, parts: &[&[u8]], len: usize) -> Result<Position, Stuck> {
+        let end = tail.offset() + RECORD_HEADER + len.next_multiple_of(UNIT / 2);
+        let end = end.next_multiple_of(UNIT);
+        if end >= CHUNK {
+            let count = u32::try_from(end / CHUNK).map_err(|_| Damage)?;
+            self.chunks().extend(tail, count)?;
+        }
+        let mut at = Cursor::new(tail);
+        self.write(&mut at, &record_header(tail, len))?;
+        for part in parts {
+            self.write(&mut at, part)?;
+        }
+        Ok(self.after(at, tail))
+    }
+
+    /// Makes everything up to `to` visible, if the tail is still `from`: once the queue is closed, it is not.
+    #[inline]
+    pub(crate) fn publish(&self, from: Position, to: Position) -> Result<(), PutRefusal> {
+        let tail = &self.map.header().tail.0;
+        // T1, T2
+        match tail.compare_exchange(from.0, to.0, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => Ok(()),
+            Err(now) if now & !(CLOSED | REMOVED) == from.0 => Err(PutRefusal::Closed),
+            Err(_) => Err(PutRefusal::Stuck(Stuck::Damage)),
+        }
+    }
+
+    /// How many messages can be taken from `head` on, of those that are known of. Not 0.
+    #[inline]
+    pub(crate) fn available(&self, head: Position) -> Result<usize, GetRefusal> {
+        let side = &self.map.header().get.0;
+        if side.removed.load(Ordering::Relaxed) != 0 {
+            return Err(GetRefusal::Closed);
+        }
+        let len = Position(side.seen_tail.load(Ordering::Relaxed)).since(head);
+        if len != 0 && len <= self.capacity {
+            return Ok(len);
+        }
+        let tail = self.tail();
+        side.seen_tail.store(tail.0, Ordering::Relaxed);
+        match tail.since(head) {
+            0 if tail.is_closed() => Err(GetRefusal::Closed),
+            0 => Err(GetRefusal::Empty),
+            len if len <= self.capacity => Ok(len),
+            _ => Err(GetRefusal::Damage),
+        }
+    }
+
+    /// The length of the message at `head`, checked against everything that is known of it.
+    #[inline]
+    pub(crate) fn length(&self, head: Position) -> Result<usize, Damage> {
+        let mut bytes = [0; RECORD_HEADER];
+        // The header never straddles chunks: both are multiples of its alignment.
+        let chunk = self.map.chunk(head.chunk(), self.storage)?;
+        // SAFETY: the offset is below `CHUNK` and a multiple of 16, so 8 bytes lie inside the chunk.
+        let from = unsafe { chunk.add(head.offset()) };
+        // SAFETY: both ranges are 8 bytes of valid memory, and one of them is a local.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), bytes.as_mut_ptr(), RECORD_HEADER) };
+        let len = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
+        let sound = len <= self.max_message && bytes == record_header(head, len);
+        if sound { Ok(len) } else { Err(Damage) }
+    }
+
+    /// Appends the message of `len` bytes at `head` to `buffer`, which has room for it, and returns the head that
+    /// would give it up.
+    #[inline]
+    pub(crate) fn copy(&self, head: Position, len: usize, buffer: &mut Vec<u8>) -> Result<Position, Damage> {
+        let old_len = buffer.len();
+        let Some(spare) = buffer.spare_capacity_mut().get_mut(..len) else { return Err(Damage) };
+        let mut to = spare.as_mut_ptr().cast::<u8>();
+        let mut at = Cursor::new(head);
+        at.offset += RECORD_HEADER;
+        let mut left = len;
+        while left > 0 {
+            self.normalise(&mut at);
+            let step = left.min(CHUNK - at.offset);
+            let chunk = self.map.chunk(at.chunk, self.storage)?;
+            // SAFETY: the offset is below `CHUNK`, whose bytes are all inside the mapping and the file.
+            let from = unsafe { chunk.add(at.offset) };
+            // SAFETY: `step` bytes from there end inside the chunk, and `to` has at least `left` bytes of spare
+            // capacity, which nobody else can reach. Peers may write the source meanwhile: the bytes are copied,
+            // never looked at here.
+            unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, step) };
+            // SAFETY: the result is at most one past the spare capacity asked for above.
+            to = unsafe { to.add(step) };
+            at.offset += step;
+            left -= step;
+        }
+        // SAFETY: `len` bytes behind `old_len` were just written, within the capacity.
+        unsafe { buffer.set_len(old_len + len) };
+        Ok(self.after(at, head))
+    }
+
+    /// Gives up everything before `to`.
+    #[inline]
+    pub(crate) fn take(&self, from: Position, to: Position) {
+        let header = self.map.header();
+        if from.chunk() != to.chunk() {
+            let total = to.total(header.get.0.total.load(Ordering::Relaxed));
+            header.get.0.total.store(total, Ordering::Relaxed);
+        }
+        header.head.0.store(to.0, Ordering::Release); // H1
+    }
+
+    /// Copies `bytes` to the place that `at` names, and moves it behind them.
+    #[inline]
+    fn write(&self, at: &mut Cursor, bytes: &[u8]) -> Result<(), Damage> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            self.normalise(at);
+            let (now, later) = rest.split_at(rest.len().min(CHUNK - at.offset));
+            let chunk = self.map.chunk(at.chunk, self.storage)?;
+            // SAFETY: the offset is below `CHUNK`, whose bytes are all inside the mapping and the file.
+            let to = unsafe { chunk.add(at.offset) };
+            // SAFETY: `now` ends inside the chunk, and no reference to the mapping's bytes exists anywhere.
+            unsafe { ptr::copy_nonoverlapping(now.as_ptr(), to.as_ptr(), now.len()) };
+            at.offset += now.len();
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// The position behind a record that began at `from` and whose last byte is before `at`.
+    #[inline]
+    fn after(&self, mut at: Cursor, from: Position) -> Position {
+        at.offset = at.offset.next_multiple_of(UNIT);
+        self.normalise(&mut at);
+        Position::new(from.count().wrapping_add(1), at.chunk, at.offset)
+    }
+
+    /// Goes on to the next chunk when this one is used up.
+    #[inline]
+    fn normalise(&self, at: &mut Cursor) {
+        if at.offset >= CHUNK {
+            at.chunk = self.chunks().next(at.chunk);
+            at.offset = 0;
+        }
+    }
+}
+
+/// A place in the chunks.
+struct Cursor {
+    chunk: u32,
+    offset: usize,
+}
+
+impl Cursor {
+    const fn new(at: Position) -> Self {
+        Self { chunk: at.chunk(), offset: at.offset() }
+    }
+}
+
+/// Length and check word of the record at `at`: stray bytes, or a record of an earlier round, do not match.
+#[inline]
+fn record_header(at: Position, len: usize) -> [u8; RECORD_HEADER] {
+    #[expect(clippy::cast_possible_truncation, reason = "message limits are below 4 GiB")]
+    let len = len as u32;
+    let check = at.count().wrapping_mul(0x9e37_79b9) ^ len.rotate_left(16) ^ 0x6970_6371;
+    let mut header = [0; RECORD_HEADER];
+    header[..4].copy_from_slice(&len.to_le_bytes());
+    header[4..].copy_from_slice(&check.to_le_bytes());
+    header
+}

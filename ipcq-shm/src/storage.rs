@@ -1,0 +1,83 @@
+//! The file behind a segment: the one descriptor that this process has of it, and its memory.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::stat::fstat;
+
+/// The most that one system call reserves, so that a signal cannot make it start over for ever.
+const STEP: usize = 16 << 20;
+
+/// The file of a segment, on a memory file system or anonymous.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    file: OwnedFd,
+}
+
+/// What tells one file from all others of this machine.
+pub(crate) type FileId = (u64, u64);
+
+impl Storage {
+    pub(crate) const fn new(file: OwnedFd) -> Self {
+        Self { file }
+    }
+
+    /// Reserves memory for `len` bytes at `at`, so that touching them cannot fail. What was reserved in vain
+    /// when this fails is given back.
+    pub(crate) fn reserve(&self, at: usize, len: usize) -> io::Result<()> {
+        let mut done = 0;
+        while done < len {
+            let step = STEP.min(len - done);
+            match fallocate(&self.file, FallocateFlags::empty(), offset(at + done)?, offset(step)?) {
+                Ok(()) => done += step,
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    self.release(at, done);
+                    return Err(errno.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the memory of a range back to the system. Should that fail, it stays in use until the next time.
+    pub(crate) fn release(&self, at: usize, len: usize) {
+        if len == 0 {
+            return;
+        }
+        let (Ok(at), Ok(len)) = (offset(at), offset(len)) else { return };
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        while fallocate(&self.file, flags, at, len) == Err(Errno::EINTR) {}
+    }
+
+    /// How long the file is.
+    pub(crate) fn len(&self) -> io::Result<usize> {
+        Ok(usize::try_from(fstat(&self.file)?.st_size).unwrap_or(0))
+    }
+
+    /// How many bytes of memory it uses.
+    pub(crate) fn bytes(&self) -> io::Result<u64> {
+        Ok(fstat(&self.file)?.st_blocks.unsigned_abs() * 512)
+    }
+
+    pub(crate) fn id(&self) -> io::Result<FileId> {
+        let stat = fstat(&self.file)?;
+        Ok((stat.st_dev, stat.st_ino))
+    }
+
+    pub(crate) fn raw(&self) -> i32 {
+        self.file.as_raw_fd()
+    }
+}
+
+impl AsFd for Storage {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn offset(bytes: usize) -> io::Result<i64> {
+    i64::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge.into())
+}
