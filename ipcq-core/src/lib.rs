@@ -1,20 +1,201 @@
-//! The contract of ipcq: an inter-process queue.
+//! A bounded queue between processes: typed, exact, and unharmed by whatever dies around it.
+//!
+//! This crate is the contract and everything that is the same on every backend: the typed [`Queue`], codecs,
+//! errors, options, and the traits that a backend implements. A program depends on a backend, such as
+//! `ipcq-shm`, which re-exports [`Queue`]. The examples here run on [`memory::MemoryTransport`], whose queues
+//! live in one process; another transport changes one line of them.
+//!
+//! # The smallest example
+//!
+//! ```
+//! use ipcq_core::memory::MemoryTransport;
+//! use ipcq_core::{Queue, QueueOptions};
+//!
+//! let transport = MemoryTransport::new();
+//! let jobs = Queue::<String>::create(&transport, "jobs", &QueueOptions::new())?;
+//! jobs.put("sweep".to_owned())?;
+//! assert_eq!(jobs.get()?, "sweep");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Kinds of queues
+//!
+//! A *named* queue is made with [`Queue::create`] and found with [`Queue::open`] by any process of the user. How
+//! long it lasts is its backend's [`Lifetime`]. An *anonymous* one, made with [`Queue::anonymous`], ends with its
+//! last handle, and child processes inherit it.
+//!
+//! Every queue is bounded: it takes exactly as many messages as its [capacity](QueueOptions::capacity), 1000 if
+//! none was asked for, whatever their sizes. Nothing is reserved for capacity; memory in use follows content.
+//!
+//! Messages are values of one type. Any type that serde can write and read will do, through the default codec
+//! [`Bincode`]; with the codec [`Bytes`] a message is its own bytes. The queue records its codec, and opening it
+//! with another is an error.
+//!
+//! ```
+//! # use ipcq_core::memory::MemoryTransport;
+//! use ipcq_core::{Bytes, Queue, QueueOptions};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Job {
+//!     room: u32,
+//!     tool: Option<String>,
+//! }
+//!
+//! # let transport = MemoryTransport::new();
+//! let options = QueueOptions::new().capacity(16).max_message(64 * 1024);
+//! let jobs = Queue::<Job>::create(&transport, "jobs", &options)?;
+//! let lines = Queue::<Vec<u8>, Bytes>::anonymous(&transport, &options)?;
+//! # jobs.put(Job { room: 1, tool: None })?;
+//! # assert_eq!(jobs.get()?.room, 1);
+//! # lines.put(b"line".to_vec())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Sharing
+//!
+//! A handle may be used by many threads at once and cloned. To another process a queue goes by its name, by
+//! inheritance ([`Queue::share_with`] in the parent, [`Queue::inherited`] in the child), or inside a message: a
+//! handle of a named queue is itself a value that serde writes and reads.
+//!
+//! ```
+//! # use ipcq_core::memory::MemoryTransport;
+//! # use ipcq_core::{Queue, QueueOptions};
+//! # let transport = MemoryTransport::new();
+//! let questions = Queue::<(u32, Queue<u32>)>::create(&transport, "questions", &QueueOptions::new())?;
+//! let answers = Queue::<u32>::create(&transport, "answers", &QueueOptions::new())?;
+//!
+//! questions.put((20, answers.clone()))?;
+//! let (number, reply_to) = questions.get()?;
+//! reply_to.put(number + 1)?;
+//! assert_eq!(answers.get()?, 21);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Closing
+//!
+//! [`Queue::close`] closes the queue for everyone at one instant. Puts that take effect later are refused, gets
+//! drain what is there and then say so, and whoever waits wakes. A loop over a queue ends there:
+//!
+//! ```
+//! # use ipcq_core::memory::MemoryTransport;
+//! # use ipcq_core::{Queue, QueueOptions};
+//! # let jobs = Queue::<u32>::create(&MemoryTransport::new(), "jobs", &QueueOptions::new())?;
+//! jobs.put_many([1, 2, 3])?;
+//! jobs.close()?;
+//! let mut sum = 0;
+//! for job in &jobs {
+//!     sum += job?;
+//! }
+//! assert_eq!(sum, 6);
+//! assert!(jobs.put(4).unwrap_err().is_closed());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A queue made with [`auto_close`](QueueOptions::auto_close) closes by itself when its last producer has left,
+//! whether it dropped its handles, exited or was killed. Dropping a handle closes no other queue.
+//!
+//! # Blocking
+//!
+//! Every operation that may wait comes in these forms, and so do [`put_many`](Queue::put_many) and
+//! [`get_many`](Queue::get_many), which move many messages for little more than the price of one:
+//!
+//! | | does not wait | waits a while | waits as long as it takes |
+//! |---|---|---|---|
+//! | put | [`try_put`](Queue::try_put) | [`put_timeout`](Queue::put_timeout), [`put_deadline`](Queue::put_deadline) | [`put`](Queue::put) |
+//! | get | [`try_get`](Queue::try_get), [`try_iter`](Queue::try_iter) | [`get_timeout`](Queue::get_timeout), [`get_deadline`](Queue::get_deadline) | [`get`](Queue::get), [`iter`](Queue::iter) |
+//!
+//! [`len`](Queue::len), [`is_empty`](Queue::is_empty), [`is_full`](Queue::is_full) and
+//! [`is_closed`](Queue::is_closed) are exact at an instant inside the call and never wait.
+//!
+//! # Errors
+//!
+//! Each operation has an error type of its own in [`error`], with a question for each state (`is_full`,
+//! `is_empty`, `is_closed`, `is_timeout`, `is_busy`). A value that was not put is handed back, and a message that
+//! does not decode keeps its bytes.
+//!
+//! ```
+//! # use ipcq_core::memory::MemoryTransport;
+//! # use ipcq_core::{Queue, QueueOptions};
+//! # let jobs = Queue::<String>::create(&MemoryTransport::new(), "jobs", &QueueOptions::new().capacity(1))?;
+//! jobs.put("first".to_owned())?;
+//! match jobs.try_put("second".to_owned()) {
+//!     Ok(()) => println!("put"),
+//!     Err(error) if error.is_full() => println!("no room for {}", error.into_inner()),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Writing a backend
+//!
+//! A backend implements [`Transport`], which makes and finds queues, and [`Channel`], which is one queue of
+//! bytes; both are object-safe, so a program can choose at run time. It calls [`register_transport`] so that
+//! handles inside messages find it. What several backends need of the operating system is behind the feature
+//! `os`.
+//!
+//! # The contract
+//!
+//! Every backend promises this, and what it cannot do it says in its [`Capabilities`]: asking for it is an error
+//! when the queue is made.
+//!
+//! | clause | |
+//! |---|---|
+//! | Q1 order | first in, first out, over all processes; each message goes to exactly one getter |
+//! | Q2 linearizable | every operation takes effect at one instant between its call and its return |
+//! | Q3 payload | 0 bytes up to the queue's limit, whole and unchanged; what can never fit is refused at once |
+//! | Q4 capacity | exact, whatever the sizes, with no consumer running |
+//! | Q5 waiting | three forms; waiters sleep, and wake when they can proceed; time that ran out means no effect |
+//! | Q6 observers | exact at an instant inside the call, and never wait for another participant |
+//! | Q7 closing | for everyone at one instant; gets drain what is there |
+//! | Q8 batches | each message takes effect by itself, in order; a killed batch leaves a prefix |
+//! | Q9 handles | used by many threads, cloned, passed to other processes, and used after `fork` |
+//! | Q10 fairness | none of those who wait gets less than a tenth of its even share |
+//! | Q11 names | 1 to 200 of letters, digits, `.`, `_`, `-`; never outside the queue's own directory |
+//! | Q12 making | one winner among racing creators; opening checks all that it trusts, and names what does not match |
+//! | Q13 life | as the backend's [`Lifetime`] says; removing wakes everyone and leaves nothing |
+//! | Q14 private | only the user who made a queue can open it, unless a wider mode was asked for |
+//! | Q15 death | participants can be killed at any instruction: nothing is lost, doubled, torn or leaked |
+//! | Q16 bad bytes | a message that does not decode is an error for its receiver alone; no content crashes anyone |
+//! | Q17 no room | memory or disk that runs out is an error at once, and the queue works again when there is some |
+//! | Q18 no ceremony | what was put stays put, without a join, flush or exit hook |
+//! | Q19 nobody left | a queue can be made to close by itself when its last producer has left |
+//!
+//! # What is deliberately absent
+//!
+//! There are no priorities, no peeking and no resizing: each would make one of the promises above inexact.
+//! Neither are there publishers and subscribers (a message goes to one getter), nor queues between machines.
 #![deny(unsafe_code)]
 
 mod address;
+pub mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod deadline;
 pub mod error;
+pub mod memory;
 mod message;
 mod name;
 mod options;
 #[cfg(feature = "os")]
 pub mod os;
+pub mod queue;
+mod registry;
 mod transport;
 
 pub use address::QueueAddress;
+#[cfg(feature = "bincode")]
+pub use codec::Bincode;
+pub use codec::{Bytes, Codec, DecodeFailure, DefaultCodec, EncodeError};
 pub use deadline::Wait;
-pub use error::{BackendError, BackendErrorKind, CreateError, GetFault, OpenError, PutFault, RemoveError};
+pub use error::{
+    BackendError, BackendErrorKind, CreateError, DecodeError, GetError, GetFault, GetManyError,
+    GetTimeoutError, OpenError, PutError, PutFault, PutManyError, PutTimeoutError, RemoveError, TryGetError,
+    TryPutError,
+};
 pub use message::{Batch, Limit};
 pub use name::{NameError, QueueName};
 pub use options::{Capacity, QueueOptions};
+pub use queue::Queue;
+pub use registry::{OpenAddress, register_transport};
 pub use transport::{Capabilities, Channel, Identity, Lifetime, Stat, Transport};

@@ -21,7 +21,7 @@ use ipcq_core::os::participants::Slot;
 
 use crate::position::{CHUNK, MAX_CHUNKS};
 
-/// How many processes can register with one queue.
+/// How many processes can take part with one queue.
 pub(crate) const SLOTS: usize = 1024;
 /// Where the slots begin.
 pub(crate) const SLOTS_AT: usize = 4096;
@@ -69,15 +69,6 @@ pub(crate) struct GetSide {
     pub(crate) total: AtomicU64,
 }
 
-/// What is needed to know who is there.
-#[repr(C)]
-pub(crate) struct Presence {
-    /// Not 0 once there was a producer.
-    pub(crate) producers_ever: AtomicU32,
-    /// How many slots have ever been used.
-    pub(crate) slots_used: AtomicU32,
-}
-
 /// The first page of a segment.
 #[repr(C)]
 pub(crate) struct Header {
@@ -88,7 +79,6 @@ pub(crate) struct Header {
     pub(crate) head: Apart<AtomicU64>,
     pub(crate) not_empty: Apart<Event>,
     pub(crate) not_full: Apart<Event>,
-    pub(crate) presence: Apart<Presence>,
 }
 
 const _: () = {

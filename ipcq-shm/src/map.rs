@@ -4,6 +4,7 @@
 //! and every chunk number is checked against the file's length before it is used.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,7 +37,7 @@ impl Map {
         let mut chunks = MAX_CHUNKS;
         loop {
             let len = CHUNKS_AT + chunks as usize * CHUNK;
-            match MmapOptions::new().len(len).no_reserve_swap().map_raw(storage.raw()) {
+            match MmapOptions::new().len(len).no_reserve_swap().map_raw(storage.as_raw_fd()) {
                 Ok(raw) => {
                     let map = Self { raw, in_file: AtomicU32::new(0), limit: chunks };
                     map.measure(storage)?;

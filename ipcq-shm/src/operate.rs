@@ -63,6 +63,8 @@ impl Segment {
         let refusal = loop {
             match self.put_portion(batch, next) {
                 Ok(0) => break None,
+                // Asking whether there is room for nothing could say that the queue is full.
+                Ok(_) if *next >= batch.len() => break None,
                 Ok(_) if bytes >= TURN_BYTES => break None,
                 Ok(portion) => bytes += portion,
                 Err(refusal) => break Some(refusal),
@@ -164,7 +166,9 @@ impl Segment {
         guard.unlock_and_wake(self.event(Side::Put));
         match outcome {
             Ok(()) => Ok(()),
-            Err(GetRefusal::TooSmall(len)) => haul.make_room(len).map_err(|error| self.no_memory(len, error)),
+            Err(GetRefusal::TooSmall(len)) => {
+                haul.make_room(len).map_err(|error| self.no_memory(len, error).into())
+            }
             Err(GetRefusal::Empty) if haul.taken == 0 => self.wait_for_message(wait),
             Err(refusal) => Err(self.explain_get(&refusal)),
         }

@@ -7,8 +7,8 @@
 //! head   0       0        count mod 2^30    chunk number   16-byte unit
 //! ```
 //!
-//! 2^20 chunks of 2^12 units of 16 bytes: a queue holds 64 GiB at most. Counts are compared modulo 2^30, so its
-//! capacity is 2^30 - 1 messages at most.
+//! 2^20 chunks of 2^12 units of 16 bytes: a queue holds 64 GiB at most. Counts are compared modulo 2^30, and
+//! its capacity is 2^29 - 1 messages at most, so that a head is told from one that has overtaken an older tail.
 
 /// The bytes of a chunk.
 pub(crate) const CHUNK: usize = 1 << 16;
@@ -17,7 +17,7 @@ pub(crate) const UNIT: usize = 16;
 /// The most chunks of a queue.
 pub(crate) const MAX_CHUNKS: u32 = 1 << 20;
 /// The largest capacity.
-pub(crate) const MAX_CAPACITY: usize = (1 << COUNT_BITS) - 1;
+pub(crate) const MAX_CAPACITY: usize = (1 << (COUNT_BITS - 1)) - 1;
 
 const COUNT_BITS: u32 = 30;
 const COUNT_SHIFT: u32 = 32;
@@ -50,7 +50,6 @@ impl Position {
     }
 
     /// The number of the next message, modulo 2^30.
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 30 bits")]
     pub(crate) const fn count(self) -> u32 {
         ((self.0 >> COUNT_SHIFT) & COUNT_MASK) as u32
     }
@@ -62,14 +61,13 @@ impl Position {
     }
 
     /// The offset in the chunk in bytes, below [`CHUNK`] whatever the word holds.
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 12 bits")]
     pub(crate) const fn offset(self) -> usize {
         (self.0 & UNIT_MASK) as usize * UNIT
     }
 
     /// How many messages lie between `head` and this tail.
-    pub(crate) const fn since(self, head: Self) -> usize {
-        (self.count().wrapping_sub(head.count()) & COUNT_MASK as u32) as usize
+    pub(crate) fn since(self, head: Self) -> usize {
+        (u64::from(self.count()).wrapping_sub(u64::from(head.count())) & COUNT_MASK) as usize
     }
 
     /// The full count whose last 30 bits this position has, given one (`near`) that is less than 2^29 away.
@@ -91,7 +89,9 @@ mod tests {
     fn packs_and_unpacks() {
         let at = Position::new(0x3fff_ffff, MAX_CHUNKS - 1, CHUNK - UNIT);
         assert_eq!((at.count(), at.chunk(), at.offset()), (0x3fff_ffff, MAX_CHUNKS - 1, CHUNK - UNIT));
-        assert!(!at.is_closed() && Position(at.0 | CLOSED).is_closed() && Position(at.0 | REMOVED).is_removed());
+        assert!(
+            !at.is_closed() && Position(at.0 | CLOSED).is_closed() && Position(at.0 | REMOVED).is_removed()
+        );
     }
 
     #[test]

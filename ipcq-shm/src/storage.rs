@@ -1,11 +1,18 @@
 //! The file behind a segment: the one descriptor that this process has of it, and its memory.
+//!
+//! Closing any descriptor of a file ends all record locks that the process has on it, and they say that it is
+//! alive (see [`participants`](ipcq_core::os::participants)): [`open_files`] sees to it that there is only one.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use ipcq_core::os::directory::FileId;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::stat::fstat;
+
+use crate::open_files;
 
 /// The most that one system call reserves, so that a signal cannot make it start over for ever.
 const STEP: usize = 16 << 20;
@@ -13,15 +20,13 @@ const STEP: usize = 16 << 20;
 /// The file of a segment, on a memory file system or anonymous.
 #[derive(Debug)]
 pub(crate) struct Storage {
-    file: OwnedFd,
+    file: ManuallyDrop<OwnedFd>,
+    id: FileId,
 }
 
-/// What tells one file from all others of this machine.
-pub(crate) type FileId = (u64, u64);
-
 impl Storage {
-    pub(crate) const fn new(file: OwnedFd) -> Self {
-        Self { file }
+    pub(crate) fn new(file: OwnedFd) -> io::Result<Self> {
+        Ok(Self { id: FileId::of(&file)?, file: ManuallyDrop::new(file) })
     }
 
     /// Reserves memory for `len` bytes at `at`, so that touching them cannot fail. What was reserved in vain
@@ -30,7 +35,7 @@ impl Storage {
         let mut done = 0;
         while done < len {
             let step = STEP.min(len - done);
-            match fallocate(&self.file, FallocateFlags::empty(), offset(at + done)?, offset(step)?) {
+            match fallocate(&*self.file, FallocateFlags::empty(), offset(at + done)?, offset(step)?) {
                 Ok(()) => done += step,
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
@@ -49,32 +54,38 @@ impl Storage {
         }
         let (Ok(at), Ok(len)) = (offset(at), offset(len)) else { return };
         let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        while fallocate(&self.file, flags, at, len) == Err(Errno::EINTR) {}
+        while fallocate(&*self.file, flags, at, len) == Err(Errno::EINTR) {}
     }
 
     /// How long the file is.
     pub(crate) fn len(&self) -> io::Result<usize> {
-        Ok(usize::try_from(fstat(&self.file)?.st_size).unwrap_or(0))
+        Ok(usize::try_from(fstat(&*self.file)?.st_size).unwrap_or(0))
     }
 
     /// How many bytes of memory it uses.
     pub(crate) fn bytes(&self) -> io::Result<u64> {
-        Ok(fstat(&self.file)?.st_blocks.unsigned_abs() * 512)
-    }
-
-    pub(crate) fn id(&self) -> io::Result<FileId> {
-        let stat = fstat(&self.file)?;
-        Ok((stat.st_dev, stat.st_ino))
-    }
-
-    pub(crate) fn raw(&self) -> i32 {
-        self.file.as_raw_fd()
+        Ok(fstat(&*self.file)?.st_blocks.unsigned_abs() * 512)
     }
 }
 
 impl AsFd for Storage {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+impl AsRawFd for Storage {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        open_files::close(self.id, || {
+            // SAFETY: dropped here only, and not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.file) };
+        });
     }
 }
 

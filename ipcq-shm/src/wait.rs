@@ -8,8 +8,7 @@
 use std::hint;
 use std::time::{Duration, Instant};
 
-use ipcq_core::os::event::Event;
-use ipcq_core::os::lock::{NotLocked, RobustGuard, RobustLock, SLICE};
+use ipcq_core::os::lock::{NotLocked, RobustGuard, SLICE};
 use ipcq_core::{GetFault, PutFault, Wait};
 
 use crate::segment::Segment;
@@ -24,27 +23,20 @@ pub(crate) enum Side {
     Get,
 }
 
+impl Side {
+    /// The side whose callers make those on this one go on.
+    const fn other(self) -> Self {
+        match self {
+            Self::Put => Self::Get,
+            Self::Get => Self::Put,
+        }
+    }
+}
+
 /// The deadline passed first.
 struct Late;
 
 impl Segment {
-    /// What callers on `side` sleep on.
-    #[inline]
-    pub(crate) fn event(&self, side: Side) -> &Event {
-        match side {
-            Side::Put => &self.header().not_full.0,
-            Side::Get => &self.header().not_empty.0,
-        }
-    }
-
-    /// The lock whose holders make callers on `side` go on: the other side's.
-    fn lock_of_others(&self, side: Side) -> &RobustLock {
-        match side {
-            Side::Put => &self.header().get.0.lock,
-            Side::Get => &self.header().put.0.lock,
-        }
-    }
-
     /// Takes the putters' lock, and repairs what its last holder left behind if it died.
     #[inline]
     pub(crate) fn lock_put(&self, wait: Wait) -> Result<RobustGuard<'_>, PutFault> {
@@ -89,7 +81,7 @@ impl Segment {
     pub(crate) fn wait_for_message(&self, wait: Wait) -> Result<(), GetFault> {
         if wait == Wait::No {
             self.do_chores();
-            return Err(if self.close_if_abandoned() { GetFault::Closed } else { GetFault::Empty });
+            return if self.close_if_abandoned() { Ok(()) } else { Err(GetFault::Empty) };
         }
         self.wait(Side::Get, wait, || !self.is_empty() || self.tail().is_closed())
             .map_err(|Late| GetFault::Timeout)
@@ -102,7 +94,7 @@ impl Segment {
         let _counted = self.count_waiter(side);
         loop {
             self.event(side).announce();
-            self.lock_of_others(side).synchronize();
+            self.lock_of(side.other()).synchronize();
             if ready() || self.close_if_abandoned() {
                 return Ok(());
             }

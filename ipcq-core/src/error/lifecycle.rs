@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use super::backend::{BackendError, BackendErrorKind};
+use crate::name::NameError;
 
 /// Why a queue was not made. Nothing is left of the attempt.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub enum CreateError {
         /// The rule that is broken.
         rule: &'static str,
     },
+    /// The name is not legal.
+    Name(NameError),
     /// The backend failed.
     Backend(BackendError),
 }
@@ -58,6 +61,7 @@ impl fmt::Display for CreateError {
                 write!(f, "the {transport} transport cannot make this queue: it does not offer {what}")
             }
             Self::Invalid { rule } => f.write_str(rule),
+            Self::Name(error) => error.fmt(f),
             Self::Backend(error) => error.fmt(f),
         }
     }
@@ -66,6 +70,12 @@ impl fmt::Display for CreateError {
 impl Error for CreateError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         if let Self::Backend(error) = self { error.source() } else { None }
+    }
+}
+
+impl From<NameError> for CreateError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
     }
 }
 
@@ -110,6 +120,8 @@ pub enum OpenError {
         /// The backend's name.
         transport: String,
     },
+    /// The name is not legal.
+    Name(NameError),
     /// The backend failed.
     Backend(BackendError),
 }
@@ -162,6 +174,7 @@ impl fmt::Display for OpenError {
             Self::UnknownTransport { transport } => {
                 write!(f, "no transport {transport:?} is in use in this program; make one of it first")
             }
+            Self::Name(error) => error.fmt(f),
             Self::Backend(error) => error.fmt(f),
         }
     }
@@ -170,6 +183,12 @@ impl fmt::Display for OpenError {
 impl Error for OpenError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         if let Self::Backend(error) = self { error.source() } else { None }
+    }
+}
+
+impl From<NameError> for OpenError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
     }
 }
 

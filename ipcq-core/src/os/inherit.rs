@@ -22,7 +22,11 @@ use super::directory::FileId;
 use super::participants::{Slot, Table};
 
 /// What can be passed to a child: keeps its descriptor open, and its slots mapped, as long as it lives.
-pub trait Inheritable: Send + Sync + 'static {
+///
+/// # Safety
+/// Both methods run in the child between `fork` and `exec`: they return what the value holds, take no lock and
+/// allocate nothing.
+pub unsafe trait Inheritable: Send + Sync + 'static {
     /// The one descriptor of the queue's file that this process has.
     fn descriptor(&self) -> BorrowedFd<'_>;
 
@@ -61,7 +65,7 @@ pub fn share_with<Q: Inheritable>(
     command.env(variable, list);
     let in_child = move || prepare_child(queue.as_ref(), register);
     // SAFETY: between fork and exec the closure calls `fcntl` and `getpid` and changes atomics; it takes no lock,
-    // allocates nothing, and its errors are plain numbers. What it refers to is kept alive by the `Arc` in it.
+    // allocates nothing (as the trait demands of its two methods), and its errors are plain numbers. What it refers to is kept alive by the `Arc` in it.
     unsafe { command.pre_exec(in_child) };
     Ok(place)
 }

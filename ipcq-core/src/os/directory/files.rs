@@ -243,3 +243,23 @@ pub fn above_stdio(descriptor: OwnedFd) -> io::Result<OwnedFd> {
 fn own_descriptor(descriptor: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", descriptor.as_raw_fd())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_no_file_could_be_made_is_told_apart() -> io::Result<()> {
+        let directory = QueueDirectory::new(fs::File::open("/")?.into(), PathBuf::from("/queues"));
+        let unsupported = directory.no_unnamed(Errno::EOPNOTSUPP);
+        assert_eq!(unsupported.kind(), BackendErrorKind::Unsupported);
+        assert_eq!(
+            unsupported.to_string(),
+            "files without a name (O_TMPFILE) cannot be made on the file system of the directory /queues; set \
+             IPCQ_DIR to a directory on tmpfs, ext4, xfs or btrfs"
+        );
+        assert!(directory.no_unnamed(Errno::ENOENT).to_string().contains("the directory was removed"));
+        assert_eq!(directory.no_unnamed(Errno::ENOSPC).kind(), BackendErrorKind::NoRoom);
+        Ok(())
+    }
+}

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::libc;
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, mkdirat};
 use nix::unistd::geteuid;
@@ -26,30 +26,36 @@ const REACH: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOE
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     path: PathBuf,
+    /// Whether it is the default directory, and so must be the user's alone.
+    private: bool,
 }
 
 impl Location {
     /// `IPCQ_DIR`, or the default directory when that is unset or empty.
     #[must_use]
     pub fn from_env() -> Self {
-        match std::env::var_os("IPCQ_DIR").filter(|path| !path.is_empty()) {
-            Some(path) => Self::at(path),
-            None => Self::default_of_user(),
-        }
+        Self::chosen(std::env::var_os("IPCQ_DIR"))
+    }
+
+    fn chosen(directory: Option<OsString>) -> Self {
+        let directory = directory.filter(|path| !path.is_empty());
+        directory.map_or_else(Self::default_of_user, Self::at)
     }
 
     /// The directory `path`. A relative path is completed now, so that it means the same in every process and
-    /// after a change of the working directory.
+    /// after a change of the working directory. The path of the default directory means that one, with its rules.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self { path: std::path::absolute(&path).unwrap_or(path) }
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let private = path == default_path();
+        Self { path, private }
     }
 
     /// `/dev/shm/ipcq-UID`, for the effective user.
     #[must_use]
     pub fn default_of_user() -> Self {
-        Self { path: PathBuf::from(format!("/dev/shm/ipcq-{}", geteuid())) }
+        Self { path: default_path(), private: true }
     }
 
     /// The path, absolute unless the working directory is gone.
@@ -75,32 +81,31 @@ impl Location {
     }
 
     fn reach(&self, create: bool) -> Result<QueueDirectory, Failure> {
-        let private = *self == Self::default_of_user();
-        let reached = walk(&self.path, create, private);
-        let directory = reached.map_err(|error| self.unreachable(error, private))?;
-        if private {
+        let reached = walk(&self.path, create, self.private);
+        let directory = reached.map_err(|error| self.unreachable(error))?;
+        if self.private {
             self.check_private(&directory)?;
         }
         Ok(QueueDirectory::new(directory, self.path.clone()))
     }
 
-    fn unreachable(&self, error: io::Error, private: bool) -> Failure {
-        let link = private && matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP));
-        if link {
+    fn unreachable(&self, error: io::Error) -> Failure {
+        let no_directory = matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP));
+        if no_directory && self.private {
             return self.refused("it is a link or no directory", error);
         }
-        let what = format!("its directory {} cannot be used", self.path.display());
-        match error.raw_os_error() {
-            Some(libc::ENOTDIR | libc::ELOOP) => Failure::new(what, error)
-                .with_advice("a part of the path is no directory: set IPCQ_DIR to another one"),
-            _ if private => Failure::new(what, error)
-                .with_advice("make /dev/shm usable, or set IPCQ_DIR to a directory of your own"),
-            _ => Failure::new(what, error),
+        let failure = Failure::new(format!("its directory {} cannot be used", self.path.display()), error);
+        if no_directory {
+            return failure.with_advice("a part of the path is no directory: set IPCQ_DIR to another one");
         }
+        if failure.kind() == BackendErrorKind::NoRoom {
+            return failure;
+        }
+        failure.with_advice("make it usable, or set IPCQ_DIR to a directory of your own")
     }
 
     fn check_private(&self, directory: &OwnedFd) -> Result<(), Failure> {
-        let stat = fstat(directory).map_err(|errno| self.unreachable(errno.into(), true))?;
+        let stat = fstat(directory).map_err(|errno| self.unreachable(errno.into()))?;
         let refuse = |why: String| Err(self.refused(&why, Errno::EPERM.into()));
         if stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFDIR.bits() {
             return refuse("it is no directory".to_owned());
@@ -125,16 +130,17 @@ impl Location {
     }
 }
 
+fn default_path() -> PathBuf {
+    PathBuf::from(format!("/dev/shm/ipcq-{}", geteuid()))
+}
+
 /// Goes down `path` one component at a time, which works for paths longer than the kernel takes at once.
 ///
 /// `last_is_no_link` refuses a link in place of the last component; links elsewhere are followed, for the caller
 /// chose the path.
 fn walk(path: &Path, create: bool, last_is_no_link: bool) -> io::Result<OwnedFd> {
-    let mut at = openat(nix::fcntl::AT_FDCWD, ".", REACH, Mode::empty());
-    if path.is_absolute() {
-        at = openat(nix::fcntl::AT_FDCWD, "/", REACH, Mode::empty());
-    }
-    let mut at = at?;
+    let start = if path.is_absolute() { c"/" } else { c"." };
+    let mut at = openat(AT_FDCWD, start, REACH, Mode::empty())?;
     let mut names: Vec<OsString> = path.components().filter_map(step).map(OsStr::to_owned).collect();
     let last = names.pop();
     for name in &names {
@@ -167,4 +173,97 @@ fn enter(at: &OwnedFd, name: &OsStr, flags: OFlag, create: bool) -> io::Result<O
         Err(errno) => return Err(errno.into()),
     }
     Ok(openat(at, name, flags, Mode::empty())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use super::*;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    fn private(path: impl Into<PathBuf>) -> Location {
+        Location { path: path.into(), private: true }
+    }
+
+    fn refusal(location: &Location) -> String {
+        let failure = location.open_or_create().expect_err("the directory is not safe");
+        assert_eq!(failure.kind(), BackendErrorKind::Denied);
+        let text = failure.to_string();
+        assert!(text.contains("set IPCQ_DIR"), "{text}");
+        text
+    }
+
+    #[test]
+    fn the_environment_chooses() {
+        assert_eq!(Location::chosen(None), Location::default_of_user());
+        assert_eq!(Location::chosen(Some(OsString::new())), Location::default_of_user());
+        assert_eq!(Location::chosen(Some("/a/b".into())).path(), Path::new("/a/b"));
+        let relative = Location::chosen(Some("queues".into()));
+        assert!(relative.path().is_absolute() && relative.path().ends_with("queues"));
+        assert!(!relative.private);
+    }
+
+    #[test]
+    fn the_default_directory_keeps_its_rules_under_every_spelling() {
+        let path = default_path();
+        assert!(Location::at(&path).private);
+        assert!(Location::chosen(Some(path.into())).private);
+        assert!(Location::default_of_user().path().starts_with("/dev/shm"));
+    }
+
+    #[test]
+    fn a_private_directory_is_made_and_found_again() -> Tested {
+        let parent = tempfile::tempdir()?;
+        let location = private(parent.path().join("mine"));
+        assert!(location.open().expect_err("it is not made yet").is_missing());
+        location.open_or_create()?;
+        location.open_or_create()?;
+        location.open()?;
+        assert_eq!(std::fs::metadata(location.path())?.permissions().mode() & 0o7777, 0o700);
+        Ok(())
+    }
+
+    #[test]
+    fn a_wide_private_directory_is_refused() -> Tested {
+        let directory = tempfile::tempdir()?;
+        for mode in [0o755, 0o770, 0o777, 0o500] {
+            std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(mode))?;
+            let text = refusal(&private(directory.path()));
+            assert!(text.contains(&format!("its mode is {mode:o} and not 700")), "{text}");
+            assert!(text.contains("chmod 700"), "{text}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_private_directory_of_somebody_else_is_refused() -> Tested {
+        let directory = tempfile::tempdir()?;
+        // Only root can give a directory away; for everybody else the root directory is somebody else's.
+        let path = if geteuid().is_root() {
+            chown(directory.path(), Some(1), None)?;
+            directory.path()
+        } else {
+            Path::new("/")
+        };
+        let text = refusal(&private(path));
+        assert!(text.contains("it belongs to user"), "{text}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_link_or_a_file_is_no_private_directory() -> Tested {
+        let parent = tempfile::tempdir()?;
+        let (target, link, file) =
+            (parent.path().join("target"), parent.path().join("link"), parent.path().join("file"));
+        private(&target).open_or_create()?;
+        symlink(&target, &link)?;
+        std::fs::write(&file, "")?;
+        for path in [link, file] {
+            let text = refusal(&private(path));
+            assert!(text.contains("it is a link or no directory"), "{text}");
+        }
+        Ok(())
+    }
 }

@@ -1,0 +1,334 @@
+//! Writes values in the format that `decode` reads, and refuses what it would not read back.
+
+use bincode::config::Configuration;
+use bincode::enc::write::Writer;
+use bincode::enc::{Encode, Encoder as _, EncoderImpl};
+use serde::ser::{self, Serialize, Serializer};
+
+use super::{Bounds, Broken, EncodeError};
+
+const NO_LENGTH: &str = "a sequence or map does not say how many elements it has";
+
+/// Appends the bytes of `value` to `bytes`.
+pub(super) fn append<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let encoder = EncoderImpl::new(Sink { bytes, no_room: false }, bincode::config::standard());
+    let mut output = Output { encoder, bounds: Bounds::new() };
+    value.serialize(&mut output).map_err(|broken| match output.encoder.into_writer().no_room {
+        true => EncodeError::no_room(),
+        false => EncodeError::new(broken),
+    })
+}
+
+/// Where the bytes go. Memory that cannot be had is an error, not the end of the process.
+struct Sink<'v> {
+    bytes: &'v mut Vec<u8>,
+    no_room: bool,
+}
+
+impl Writer for Sink<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        if self.bytes.try_reserve(bytes.len()).is_err() {
+            self.no_room = true;
+            return Err(bincode::error::EncodeError::UnexpectedEnd);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+struct Output<'v> {
+    encoder: EncoderImpl<Sink<'v>, Configuration>,
+    bounds: Bounds,
+}
+
+impl Output<'_> {
+    fn written(&mut self) -> usize {
+        self.encoder.writer().bytes.len()
+    }
+
+    #[inline]
+    fn write<P: Encode>(&mut self, value: P) -> Result<(), Broken> {
+        value.encode(&mut self.encoder).map_err(Broken::from)
+    }
+
+    fn nested<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
+        self.bounds.enter()?;
+        value.serialize(&mut *self)?;
+        self.bounds.leave();
+        Ok(())
+    }
+}
+
+impl<'o, 'v> Output<'v> {
+    fn enter(&'o mut self) -> Result<Nested<'o, 'v>, Broken> {
+        self.bounds.enter()?;
+        Ok(Nested(self))
+    }
+}
+
+macro_rules! primitives {
+    ($($serialize:ident $primitive:ty),* $(,)?) => {$(
+        #[inline]
+        fn $serialize(self, value: $primitive) -> Result<(), Broken> {
+            self.write(value)
+        }
+    )*};
+}
+
+impl<'o, 'v> Serializer for &'o mut Output<'v> {
+    type Ok = ();
+    type Error = Broken;
+    type SerializeSeq = Elements<'o, 'v>;
+    type SerializeTuple = Nested<'o, 'v>;
+    type SerializeTupleStruct = Nested<'o, 'v>;
+    type SerializeTupleVariant = Nested<'o, 'v>;
+    type SerializeMap = Elements<'o, 'v>;
+    type SerializeStruct = Nested<'o, 'v>;
+    type SerializeStructVariant = Nested<'o, 'v>;
+
+    primitives! {
+        serialize_bool bool,
+        serialize_i8 i8,
+        serialize_i16 i16,
+        serialize_i32 i32,
+        serialize_i64 i64,
+        serialize_i128 i128,
+        serialize_u8 u8,
+        serialize_u16 u16,
+        serialize_u32 u32,
+        serialize_u64 u64,
+        serialize_u128 u128,
+        serialize_f32 f32,
+        serialize_f64 f64,
+        serialize_char char,
+        serialize_str &str,
+        serialize_bytes &[u8],
+    }
+
+    fn serialize_none(self) -> Result<(), Broken> {
+        self.write(0u8)
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Broken> {
+        self.write(1u8)?;
+        self.nested(value)
+    }
+
+    fn serialize_unit(self) -> Result<(), Broken> {
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<(), Broken> {
+        Ok(())
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, index: u32, _: &'static str) -> Result<(), Broken> {
+        self.write(index)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), Broken> {
+        self.nested(value)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        index: u32,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), Broken> {
+        self.write(index)?;
+        self.nested(value)
+    }
+
+    fn serialize_seq(self, len: Option<usize>) -> Result<Elements<'o, 'v>, Broken> {
+        self.write(len.ok_or(Broken::rule(NO_LENGTH))?)?;
+        self.bounds.enter()?;
+        Ok(Elements { before: 0, output: self })
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Nested<'o, 'v>, Broken> {
+        self.enter()
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Nested<'o, 'v>, Broken> {
+        self.enter()
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        index: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Nested<'o, 'v>, Broken> {
+        self.write(index)?;
+        self.enter()
+    }
+
+    fn serialize_map(self, len: Option<usize>) -> Result<Elements<'o, 'v>, Broken> {
+        self.serialize_seq(len)
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Nested<'o, 'v>, Broken> {
+        self.enter()
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        index: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Nested<'o, 'v>, Broken> {
+        self.write(index)?;
+        self.enter()
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+}
+
+/// The elements of a sequence, or the keys and values of a map.
+struct Elements<'o, 'v> {
+    output: &'o mut Output<'v>,
+    /// How many bytes there were before the element or key.
+    before: usize,
+}
+
+impl Elements<'_, '_> {
+    #[inline]
+    fn begin<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
+        self.before = self.output.written();
+        value.serialize(&mut *self.output)
+    }
+
+    #[inline]
+    fn finish(&mut self) -> Result<(), Broken> {
+        if self.output.written() == self.before {
+            self.output.bounds.count_empty(1)?;
+        }
+        Ok(())
+    }
+}
+
+impl ser::SerializeSeq for Elements<'_, '_> {
+    type Ok = ();
+    type Error = Broken;
+
+    #[inline]
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
+        self.begin(value)?;
+        self.finish()
+    }
+
+    fn end(self) -> Result<(), Broken> {
+        self.output.bounds.leave();
+        Ok(())
+    }
+}
+
+impl ser::SerializeMap for Elements<'_, '_> {
+    type Ok = ();
+    type Error = Broken;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Broken> {
+        self.begin(key)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
+        value.serialize(&mut *self.output)?;
+        self.finish()
+    }
+
+    fn end(self) -> Result<(), Broken> {
+        self.output.bounds.leave();
+        Ok(())
+    }
+}
+
+/// The fields of a struct, tuple or variant.
+struct Nested<'o, 'v>(&'o mut Output<'v>);
+
+impl Nested<'_, '_> {
+    fn leave(self) -> Result<(), Broken> {
+        self.0.bounds.leave();
+        Ok(())
+    }
+}
+
+impl ser::SerializeTuple for Nested<'_, '_> {
+    type Ok = ();
+    type Error = Broken;
+
+    #[inline]
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
+        value.serialize(&mut *self.0)
+    }
+
+    fn end(self) -> Result<(), Broken> {
+        self.leave()
+    }
+}
+
+impl ser::SerializeTupleStruct for Nested<'_, '_> {
+    type Ok = ();
+    type Error = Broken;
+
+    #[inline]
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
+        value.serialize(&mut *self.0)
+    }
+
+    fn end(self) -> Result<(), Broken> {
+        self.leave()
+    }
+}
+
+impl ser::SerializeTupleVariant for Nested<'_, '_> {
+    type Ok = ();
+    type Error = Broken;
+
+    #[inline]
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
+        value.serialize(&mut *self.0)
+    }
+
+    fn end(self) -> Result<(), Broken> {
+        self.leave()
+    }
+}
+
+impl ser::SerializeStruct for Nested<'_, '_> {
+    type Ok = ();
+    type Error = Broken;
+
+    #[inline]
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> Result<(), Broken> {
+        value.serialize(&mut *self.0)
+    }
+
+    fn end(self) -> Result<(), Broken> {
+        self.leave()
+    }
+}
+
+impl ser::SerializeStructVariant for Nested<'_, '_> {
+    type Ok = ();
+    type Error = Broken;
+
+    #[inline]
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> Result<(), Broken> {
+        value.serialize(&mut *self.0)
+    }
+
+    fn end(self) -> Result<(), Broken> {
+        self.leave()
+    }
+}

@@ -1,0 +1,211 @@
+//! What the codec writes and reads, and what it refuses.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::*;
+
+fn encoded<T: Serialize + DeserializeOwned>(value: &T) -> Result<Vec<u8>, EncodeError> {
+    let mut scratch = b"left from before".to_vec();
+    Bincode.encode(value, &mut scratch).map(<[u8]>::to_vec)
+}
+
+fn decoded<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeFailure> {
+    Bincode.decode(bytes)
+}
+
+fn travels<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {
+    let bytes = encoded(&value).unwrap();
+    let standard = ::bincode::serde::encode_to_vec(&value, ::bincode::config::standard()).unwrap();
+    assert!(bytes == standard, "not the format of bincode");
+    assert!(decoded::<T>(&bytes).unwrap() == value, "another value came back");
+}
+
+fn refusal<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> String {
+    decoded::<T>(bytes).map(|_| ()).unwrap_err().to_string()
+}
+
+/// One of everything that serde knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Rich {
+    numbers: (u8, i16, u32, i64, u128, i128),
+    float: f64,
+    flag: bool,
+    letter: char,
+    text: String,
+    boxed: Box<str>,
+    bytes: Vec<u8>,
+    maybe: Option<Vec<Option<String>>>,
+    map: BTreeMap<String, Vec<u64>>,
+    kind: Kind,
+    kinds: Vec<Kind>,
+    unit: (),
+    time: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Kind {
+    Unit,
+    New(String),
+    Tuple(u8, i64),
+    Struct { left: Box<Kind>, right: Option<Box<Kind>> },
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    let leaf = prop_oneof![
+        Just(Kind::Unit),
+        any::<String>().prop_map(Kind::New),
+        any::<(u8, i64)>().prop_map(|(a, b)| Kind::Tuple(a, b)),
+    ];
+    leaf.prop_recursive(4, 16, 2, |inner| {
+        (inner.clone(), proptest::option::of(inner))
+            .prop_map(|(left, right)| Kind::Struct { left: Box::new(left), right: right.map(Box::new) })
+    })
+}
+
+prop_compose! {
+    fn rich()(
+        numbers in any::<(u8, i16, u32, i64, u128, i128)>(),
+        (float, flag, letter) in (-1e300..1e300, any::<bool>(), any::<char>()),
+        (text, boxed) in any::<(String, Box<str>)>(),
+        bytes in any::<Vec<u8>>(),
+        maybe in any::<Option<Vec<Option<String>>>>(),
+        map in proptest::collection::btree_map(any::<String>(), any::<Vec<u64>>(), 0..4),
+        (kind, kinds) in (kind(), proptest::collection::vec(kind(), 0..4)),
+        time in any::<Duration>(),
+    ) -> Rich {
+        Rich { numbers, float, flag, letter, text, boxed, bytes, maybe, map, kind, kinds, unit: (), time }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+    #[test]
+    fn any_value_comes_back_as_it_was(value in rich()) {
+        travels(value);
+    }
+
+    #[test]
+    fn a_part_of_a_message_is_an_error(value in rich(), cut in any::<prop::sample::Index>()) {
+        let bytes = encoded(&value).unwrap();
+        prop_assert!(decoded::<Rich>(&bytes[..cut.index(bytes.len())]).is_err());
+    }
+
+    #[test]
+    fn a_message_and_more_is_an_error(value in rich(), more in 1..100_usize) {
+        let mut bytes = encoded(&value).unwrap();
+        bytes.resize(bytes.len() + more, 0);
+        prop_assert_eq!(refusal::<Rich>(&bytes), format!("{more} bytes follow the message"));
+    }
+
+    #[test]
+    fn changed_bytes_give_a_value_or_an_error(
+        value in rich(),
+        changes in proptest::collection::vec(any::<(prop::sample::Index, u8)>(), 1..8),
+    ) {
+        let mut bytes = encoded(&value).unwrap();
+        for (at, to) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+        }
+        if let Ok(other) = decoded::<Rich>(&bytes) {
+            // Numbers may be written longer than needed, so not the bytes but the value must come back.
+            let again: Rich = decoded(&encoded(&other).unwrap()).unwrap();
+            prop_assert_eq!(format!("{again:?}"), format!("{other:?}"));
+        }
+    }
+
+    #[test]
+    fn any_bytes_give_a_value_or_an_error(bytes in any::<Vec<u8>>()) {
+        if let Ok(value) = decoded::<Kind>(&bytes) {
+            prop_assert_eq!(decoded::<Kind>(&encoded(&value).unwrap()).unwrap(), value);
+        }
+    }
+}
+
+#[test]
+fn large_values_are_not_refused() {
+    travels(vec![1_u64; 1_000_000]);
+    travels("x".repeat(10 << 20));
+    travels(vec![(); 1_000_000]);
+    travels(vec![Some(()); 100_000]);
+    travels((0..100_000_u32).map(|n| (n, ())).collect::<HashMap<_, _>>());
+    travels((0..100_000_u32).map(|n| (n.to_string(), vec![n])).collect::<HashMap<_, _>>());
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct List(Option<Box<List>>);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Tree {
+    Leaf,
+    Node(Vec<Tree>),
+}
+
+fn list(len: usize) -> List {
+    (0..len).fold(List(None), |tail, _| List(Some(Box::new(tail))))
+}
+
+fn deep_tree(depth: usize) -> Tree {
+    (0..depth).fold(Tree::Leaf, |inner, _| Tree::Node(vec![inner]))
+}
+
+#[test]
+fn nesting_is_bounded_in_both_directions() {
+    // A node of the list is a struct and a `Some`, the last a struct only; a node of the tree a variant and a
+    // sequence.
+    travels(list(63));
+    travels(deep_tree(64));
+    for error in [encoded(&list(64)).unwrap_err(), encoded(&deep_tree(65)).unwrap_err()] {
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), TOO_DEEP);
+    }
+    assert_eq!(refusal::<List>(&[1; 1_000_000]), TOO_DEEP);
+    assert_eq!(refusal::<Tree>(&[1; 1_000_000]), TOO_DEEP);
+}
+
+#[test]
+fn nesting_counts_levels_and_not_neighbours() {
+    travels(vec![list(20); 1000]);
+    travels(vec![deep_tree(20); 1000]);
+    travels((0..1000).map(|n| (n, deep_tree(20))).collect::<BTreeMap<u32, _>>());
+}
+
+#[test]
+fn elements_that_take_no_bytes_are_bounded_in_both_directions() {
+    assert!(encoded(&vec![(); Bincode::MAX_EMPTY]).is_ok());
+    let error = encoded(&vec![(); Bincode::MAX_EMPTY + 1]).unwrap_err();
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), TOO_MANY_EMPTY);
+    let halves = vec![vec![(); Bincode::MAX_EMPTY / 2 + 1]; 2];
+    assert!(encoded(&halves).is_err());
+}
+
+/// An element that takes no bytes in a message, and many in memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Padded {
+    #[serde(skip)]
+    padding: [u64; 16],
+}
+
+#[test]
+fn elements_that_take_memory_and_no_bytes_count_by_their_memory() {
+    let most = Bincode::MAX_EMPTY / size_of::<Padded>();
+    travels(vec![Padded { padding: [0; 16] }; most]);
+    let claim = encoded(&u64::try_from(most + 1).unwrap()).unwrap();
+    assert_eq!(refusal::<Vec<Padded>>(&claim), TOO_MANY_EMPTY);
+}
+
+#[test]
+fn what_is_wrong_is_said_for_people() {
+    assert_eq!(refusal::<u8>(&[]), ENDS_EARLY);
+    assert_eq!(refusal::<String>(&[5, b'a']), ENDS_EARLY);
+    assert_eq!(refusal::<bool>(&[2]), "a truth value is neither 0 nor 1");
+    assert_eq!(refusal::<Option<u8>>(&[2, 0]), "2 tells neither none nor some");
+    assert_eq!(refusal::<u16>(&[252, 0, 0, 0, 0]), "a number is too wide for its type");
+    assert_eq!(refusal::<char>(&[0xff]), "a character is not valid UTF-8");
+    assert!(refusal::<String>(&[1, 0xff]).contains("utf-8"));
+}

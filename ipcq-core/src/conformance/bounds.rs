@@ -1,0 +1,20 @@
+//! The few upper bounds of time that the suite judges, generous enough for a slow machine that others share.
+
+use std::time::Duration;
+
+/// No case takes longer; one that does hangs.
+pub(super) const CASE: Duration = Duration::from_secs(60);
+
+/// How much later than its deadline a call may return: the contract says a few milliseconds, and a busy machine
+/// may give the thread its turn late.
+pub(super) const LATE: Duration = Duration::from_secs(2);
+
+/// How long a call that does not wait may take.
+pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// How long the fairness cases run; the contract speaks of 10 s.
+pub(super) const FAIRNESS: Duration = Duration::from_millis(1500);
+
+/// How long the death of a participant may stay unnoticed: the contract says 1 s at most, and a busy machine may
+/// give the survivor its turn late.
+pub(super) const NOTICED: Duration = Duration::from_secs(10);

@@ -1,0 +1,84 @@
+//! Q6 observers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::Harness;
+use super::stage::{Shared, Stage, get, pattern, put, put_numbers};
+
+fn assert_seen(queue: &Shared, len: usize) {
+    let capacity = queue.identity().capacity;
+    assert_eq!(queue.len().expect("a queue that works"), len);
+    assert_eq!(queue.is_empty().expect("a queue that works"), len == 0);
+    assert_eq!(queue.is_full().expect("a queue that works"), len == capacity);
+    assert_eq!(queue.stat().expect("a queue that works").len, len);
+}
+
+/// Q6: observers are exact after every step.
+pub fn q06_observers_are_exact<H: Harness>(stage: &Stage<H>) {
+    let queue = stage.queue(5);
+    let other = stage.open("q");
+    for _ in 0..3 {
+        for len in 0..5 {
+            assert_seen(&other, len);
+            put(&queue, &pattern(len * 1000, 1));
+        }
+        for len in (1..=5).rev() {
+            assert_seen(&other, len);
+            get(&queue);
+        }
+        assert_seen(&other, 0);
+    }
+}
+
+/// Q6: observers say only what was true at an instant inside the call, also while others work: a queue that always
+/// holds two or three of four messages is never seen empty or full.
+pub fn q06_observers_are_exact_while_others_work<H: Harness>(stage: &Stage<H>) {
+    let queue = stage.queue(4);
+    put_numbers(&queue, 0..2);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let queue = stage.open("q");
+            for n in 2..5000 {
+                put_numbers(&queue, n..n + 1);
+                get(&queue);
+            }
+            done.store(true, Ordering::Release);
+        });
+        while !done.load(Ordering::Acquire) {
+            let len = queue.len().expect("a queue that works");
+            assert!((2..=3).contains(&len), "{len}");
+            assert!(!queue.is_empty().expect("a queue that works"));
+            assert!(!queue.is_full().expect("a queue that works"));
+        }
+    });
+}
+
+/// Q6: the number of messages never exceeds the capacity, whatever goes on.
+pub fn q06_len_never_exceeds_capacity<H: Harness>(stage: &Stage<H>) {
+    let queue = stage.queue(3);
+    thread::scope(|scope| {
+        let putters: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| put_numbers(&stage.open("q"), 0..1000))).collect();
+        let getter = scope.spawn(|| (0..3000).for_each(|_| drop(get(&queue))));
+        while !putters.iter().all(thread::ScopedJoinHandle::is_finished) {
+            let len = stage.open("q").len().expect("a queue that works");
+            assert!(len <= 3, "{len}");
+        }
+        getter.join().expect("a getter");
+    });
+    assert_seen(&queue, 0);
+}
+
+/// Q6: the totals count every message once.
+pub fn q06_totals_count_every_message<H: Harness>(stage: &Stage<H>) {
+    let queue = stage.queue(10);
+    for round in 1..=50 {
+        put_numbers(&queue, 0..10);
+        (0..10).for_each(|_| drop(get(&queue)));
+        let stat = queue.stat().expect("a queue that works");
+        assert_eq!((stat.puts, stat.gets, stat.in_flight), (round * 10, round * 10, 0));
+        assert!(!stat.closed && !stat.location.is_empty());
+    }
+}

@@ -1,0 +1,80 @@
+//! Buffers that a thread uses again for every message, so that none is allocated per message.
+//!
+//! A buffer is taken out of its slot while it is in use: a serialiser that itself uses a queue finds the slot
+//! empty and works in a buffer of its own. Those that a long message made large are not kept.
+
+use std::cell::Cell;
+use std::thread::LocalKey;
+
+use crate::message::Batch;
+
+/// The largest buffer that is kept, in bytes.
+const KEPT: usize = 1 << 20;
+/// The most messages whose ends are kept room for.
+const KEPT_MESSAGES: usize = 1 << 14;
+
+thread_local! {
+    static BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static BATCH: Cell<Batch> = const { Cell::new(Batch::new()) };
+}
+
+/// Does `work` with this thread's buffer, whose content is of no meaning.
+#[inline]
+pub(super) fn with_bytes<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    lend(&BYTES, work, |bytes| bytes.capacity() <= KEPT)
+}
+
+/// Does `work` with this thread's batch, which is empty.
+pub(super) fn with_batch<R>(work: impl FnOnce(&mut Batch) -> R) -> R {
+    lend(&BATCH, work, |batch| {
+        batch.clear();
+        let (messages, bytes) = batch.spare();
+        messages <= KEPT_MESSAGES && bytes <= KEPT
+    })
+}
+
+#[inline]
+fn lend<B: Default, R>(
+    slot: &'static LocalKey<Cell<B>>,
+    work: impl FnOnce(&mut B) -> R,
+    keep: impl FnOnce(&mut B) -> bool,
+) -> R {
+    // The slot is gone when the thread is ending; a fresh buffer does as well.
+    let mut buffer = slot.try_with(Cell::take).unwrap_or_default();
+    let result = work(&mut buffer);
+    if keep(&mut buffer) {
+        let _ = slot.try_with(|slot| slot.set(buffer));
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_used_again() {
+        let first = with_bytes(|bytes| {
+            bytes.reserve_exact(1000);
+            bytes.as_ptr()
+        });
+        assert_eq!(with_bytes(|bytes| bytes.as_ptr()), first);
+    }
+
+    #[test]
+    fn a_large_buffer_is_not_kept() {
+        with_bytes(|bytes| bytes.reserve_exact(KEPT + 1));
+        assert_eq!(with_bytes(|bytes| bytes.capacity()), 0);
+        with_batch(|batch| batch.push(&vec![0; KEPT + 1]));
+        assert_eq!(with_batch(|batch| batch.spare()), (0, 0));
+    }
+
+    #[test]
+    fn a_buffer_in_use_is_not_lent_twice() {
+        with_bytes(|outer| {
+            outer.extend_from_slice(b"outer");
+            with_bytes(|inner| inner.extend_from_slice(b"inner"));
+            assert_eq!(outer, b"outer");
+        });
+    }
+}

@@ -1,0 +1,150 @@
+//! The fixed part of a segment: written once before the queue has a name, checked whenever it is opened.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ipcq_core::os::failure::Failure;
+use ipcq_core::os::machine;
+use ipcq_core::{Identity, OpenError, QueueOptions};
+
+use crate::layout::{CODEC_LEN, FIXED_WORDS};
+use crate::position::MAX_CAPACITY;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"ipcq.shm");
+/// Changes whenever two programs could misunderstand each other.
+const VERSION: u64 = 1;
+const AUTO_CLOSE: u64 = 1;
+
+/// What two programs must agree on before they trust each other's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fixed {
+    pub(crate) incarnation: u128,
+    pub(crate) capacity: usize,
+    pub(crate) max_message: usize,
+    pub(crate) auto_close: bool,
+    pub(crate) codec: String,
+}
+
+impl Fixed {
+    pub(crate) fn of(identity: &Identity) -> Self {
+        Self {
+            incarnation: identity.incarnation,
+            capacity: identity.capacity,
+            max_message: identity.max_message,
+            auto_close: identity.auto_close,
+            codec: identity.codec.clone(),
+        }
+    }
+
+    pub(crate) fn write(&self, words: &[AtomicU64; FIXED_WORDS]) -> Result<(), Failure> {
+        let place = Place::here()?;
+        let (high, low) = halves(self.incarnation);
+        let mut fixed = [0; FIXED_WORDS];
+        fixed[..10].copy_from_slice(&[
+            MAGIC,
+            VERSION,
+            high,
+            low,
+            place.boot.0,
+            place.boot.1,
+            place.namespace,
+            self.capacity as u64,
+            self.max_message as u64,
+            if self.auto_close { AUTO_CLOSE } else { 0 },
+        ]);
+        let mut codec = [0; CODEC_LEN];
+        codec[..self.codec.len().min(CODEC_LEN)].copy_from_slice(self.codec.as_bytes());
+        for (word, bytes) in fixed[10..].iter_mut().zip(codec.chunks_exact(8)) {
+            *word = bytes.iter().rev().fold(0, |word, &byte| (word << 8) | u64::from(byte));
+        }
+        fixed[FIXED_WORDS - 1] = checksum(&fixed[..FIXED_WORDS - 1]);
+        for (word, value) in words.iter().zip(fixed) {
+            word.store(value, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Reads the fixed part and checks that this process can use the queue called `queue`.
+    pub(crate) fn read(words: &[AtomicU64; FIXED_WORDS], queue: &str) -> Result<Self, OpenError> {
+        let mut fixed = [0; FIXED_WORDS];
+        for (value, word) in fixed.iter_mut().zip(words) {
+            *value = word.load(Ordering::Relaxed);
+        }
+        let no_match =
+            |what, found: String, expected: String| Err(OpenError::mismatch(queue, what, found, expected));
+        if fixed[0] != MAGIC {
+            return no_match("magic", "not that of a queue".to_owned(), "that of a queue".to_owned());
+        }
+        if fixed[1] != VERSION {
+            return no_match("layout version", fixed[1].to_string(), VERSION.to_string());
+        }
+        if fixed[FIXED_WORDS - 1] != checksum(&fixed[..FIXED_WORDS - 1]) {
+            return no_match("header", "damaged".to_owned(), "an undamaged one".to_owned());
+        }
+        let here = Place::here().map_err(|failure| failure.into_backend(queue))?;
+        if (fixed[4], fixed[5]) != here.boot {
+            let found = "an earlier one of this machine, or another machine's (remove the queue)";
+            return no_match("boot", found.to_owned(), "this one".to_owned());
+        }
+        if fixed[6] != here.namespace {
+            return no_match("process namespace", fixed[6].to_string(), here.namespace.to_string());
+        }
+        Self::parse(&fixed).ok_or_else(|| OpenError::mismatch(queue, "header", "damaged", "an undamaged one"))
+    }
+
+    fn parse(fixed: &[u64; FIXED_WORDS]) -> Option<Self> {
+        let codec: Vec<u8> =
+            fixed[10..].iter().take(CODEC_LEN / 8).flat_map(|word| word.to_le_bytes()).collect();
+        let codec = codec.split(|&byte| byte == 0).next()?;
+        let fixed = Self {
+            incarnation: (u128::from(fixed[2]) << 64) | u128::from(fixed[3]),
+            capacity: usize::try_from(fixed[7])
+                .ok()
+                .filter(|capacity| (1..=MAX_CAPACITY).contains(capacity))?,
+            max_message: u32::try_from(fixed[8]).ok()? as usize,
+            auto_close: fixed[9] & AUTO_CLOSE != 0,
+            codec: std::str::from_utf8(codec).ok()?.to_owned(),
+        };
+        Some(fixed)
+    }
+
+    /// The options that would make this queue, as far as its identity goes.
+    pub(crate) fn options(&self) -> QueueOptions {
+        QueueOptions::new()
+            .capacity(self.capacity)
+            .max_message(self.max_message)
+            .auto_close(self.auto_close)
+            .codec(&self.codec)
+    }
+}
+
+/// What thread ids in lock words mean: the same ids in another boot, or another namespace, are other threads.
+struct Place {
+    boot: (u64, u64),
+    namespace: u64,
+}
+
+impl Place {
+    fn here() -> Result<Self, Failure> {
+        let read = || -> std::io::Result<Self> {
+            let boot = halves(u128::from_le_bytes(machine::boot_id()?));
+            Ok(Self { boot, namespace: machine::pid_namespace()? })
+        };
+        read().map_err(|source| {
+            Failure::new("this machine's boot and process namespace could not be read", source)
+                .with_advice("see that /proc is mounted")
+        })
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the halves of the number are meant")]
+const fn halves(number: u128) -> (u64, u64) {
+    ((number >> 64) as u64, number as u64)
+}
+
+/// FNV-1a over words: tells a damaged header from a sound one, and is no defence against forgers.
+fn checksum(words: &[u64]) -> u64 {
+    words.iter().fold(0xcbf2_9ce4_8422_2325, |sum, &word| {
+        let mixed = (sum ^ word).wrapping_mul(0x0000_0100_0000_01b3);
+        mixed ^ (mixed >> 29)
+    })
+}

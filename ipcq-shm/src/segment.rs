@@ -1,0 +1,253 @@
+//! A queue's segment as one process has it: its file, its mapping, and who this process is in it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use ipcq_core::os::event::Event;
+use ipcq_core::os::failure::Failure;
+use ipcq_core::os::inherit::Inheritable;
+use ipcq_core::os::lock::RobustLock;
+use ipcq_core::os::participants::{Slot, Table};
+use ipcq_core::{BackendError, BackendErrorKind, Identity, OpenError, QueueName};
+
+use crate::fixed::Fixed;
+use crate::layout::{CHUNKS_AT, Header, LINKS_AT, SLOTS, SLOTS_AT};
+use crate::map::Map;
+use crate::position::{CHUNK, CLOSED, MAX_CAPACITY, Position, REMOVED};
+use crate::presence::Presence;
+use crate::ring::Ring;
+use crate::storage::Storage;
+use crate::upkeep::Reaper;
+use crate::wait::Side;
+
+/// How often a look at both ends is repeated until they hold still. Each try fails only if a message was put or
+/// taken meanwhile, so this many in a row mean that something other than a queue writes there.
+const LOOKS: u32 = 1 << 20;
+
+/// A queue's segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    map: Map,
+    storage: Storage,
+    identity: Identity,
+    pub(crate) presence: Presence,
+    pub(crate) reaper: Reaper,
+    this: Weak<Self>,
+}
+
+impl Segment {
+    /// Fills the new, empty `file` with a queue that has the given identity.
+    pub(crate) fn create(file: OwnedFd, identity: Identity) -> Result<Arc<Self>, Failure> {
+        let prepare = || -> io::Result<(Storage, Map)> {
+            let storage = Storage::new(file)?;
+            storage.reserve(0, SLOTS_AT + SLOTS * size_of::<Slot>())?;
+            storage.reserve(LINKS_AT, 4096)?;
+            storage.reserve(CHUNKS_AT, CHUNK)?;
+            let map = Map::new(&storage)?;
+            Ok((storage, map))
+        };
+        let (storage, map) = prepare()
+            .map_err(|source| Failure::new("the memory for an empty queue could not be had", source))?;
+        Fixed::of(&identity).write(&map.header().fixed)?;
+        map.header().put.0.chunks.store(1, Ordering::Relaxed);
+        map.header().put.0.ring.store(1, Ordering::Relaxed);
+        Ok(Self::assemble(map, storage, identity))
+    }
+
+    /// Opens the queue in `file`, which is called `label` in errors.
+    pub(crate) fn open(
+        file: OwnedFd,
+        place: Option<(QueueName, PathBuf)>,
+        label: &str,
+    ) -> Result<Arc<Self>, OpenError> {
+        let failed = |source| Failure::new("its memory could not be mapped", source).into_backend(label);
+        let storage = Storage::new(file).map_err(failed)?;
+        let len = storage.len().map_err(failed)?;
+        if len < CHUNKS_AT + CHUNK {
+            let least = format!("at least {} bytes", CHUNKS_AT + CHUNK);
+            return Err(OpenError::mismatch(label, "size", format!("{len} bytes"), least));
+        }
+        let map = Map::new(&storage).map_err(failed)?;
+        let fixed = Fixed::read(&map.header().fixed, label)?;
+        let identity = Identity::new(crate::NAME, place, fixed.incarnation, fixed.capacity, &fixed.options());
+        let segment = Self::assemble(map, storage, identity);
+        segment.check_positions(label)?;
+        segment.do_chores();
+        Ok(segment)
+    }
+
+    fn assemble(map: Map, storage: Storage, identity: Identity) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            map,
+            storage,
+            identity,
+            presence: Presence::default(),
+            reaper: Reaper::default(),
+            this: this.clone(),
+        })
+    }
+
+    fn check_positions(&self, label: &str) -> Result<(), OpenError> {
+        let ring = self.ring();
+        for (what, at) in [("tail", ring.tail()), ("head", ring.head())] {
+            if self.map.chunk(at.chunk(), &self.storage).is_err() {
+                return Err(OpenError::mismatch(label, what, "outside its memory", "one inside it"));
+            }
+        }
+        match self.len() {
+            Ok(len) if len <= self.identity.capacity => Ok(()),
+            _ if self.is_removed() => Ok(()),
+            _ => Err(OpenError::mismatch(label, "length", "above its capacity", "one within it")),
+        }
+    }
+
+    pub(crate) const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(crate) const fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    pub(crate) fn weak(&self) -> Weak<Self> {
+        self.this.clone()
+    }
+
+    #[inline]
+    pub(crate) fn header(&self) -> &Header {
+        self.map.header()
+    }
+
+    #[inline]
+    pub(crate) fn ring(&self) -> Ring<'_> {
+        let (capacity, max_message) = (self.identity.capacity, self.identity.max_message);
+        Ring { map: &self.map, storage: &self.storage, capacity, max_message }
+    }
+
+    pub(crate) fn table(&self) -> Table<'_> {
+        Table::new(self.storage.as_fd(), self.map.slots())
+    }
+
+    /// What callers on `side` sleep on.
+    #[inline]
+    pub(crate) fn event(&self, side: Side) -> &Event {
+        match side {
+            Side::Put => &self.header().not_full.0,
+            Side::Get => &self.header().not_empty.0,
+        }
+    }
+
+    /// The lock of callers on `side`.
+    #[inline]
+    pub(crate) fn lock_of(&self, side: Side) -> &RobustLock {
+        match side {
+            Side::Put => &self.header().put.0.lock,
+            Side::Get => &self.header().get.0.lock,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn tail(&self) -> Position {
+        Position(self.header().tail.0.load(Ordering::SeqCst))
+    }
+
+    fn head(&self) -> Position {
+        Position(self.header().head.0.load(Ordering::SeqCst))
+    }
+
+    /// How many messages there are, at an instant inside the call: the head is read while the tail holds still.
+    pub(crate) fn len(&self) -> Result<usize, BackendError> {
+        let mut tail = self.tail();
+        for _ in 0..LOOKS {
+            let head = self.head();
+            let now = self.tail();
+            if now == tail {
+                return self.unless_removed(tail.since(head));
+            }
+            tail = now;
+        }
+        Err(self.damaged())
+    }
+
+    /// How many messages were put and taken since the queue was made.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        let header = self.header();
+        let puts = self.tail().total(header.put.0.total.load(Ordering::Relaxed));
+        (puts, self.head().total(header.get.0.total.load(Ordering::Relaxed)))
+    }
+
+    /// Whether there is no message, at the instant at which the tail is read: the head only moves towards it.
+    pub(crate) fn is_empty(&self) -> bool {
+        let head = self.head();
+        self.tail().since(head) == 0
+    }
+
+    /// Whether there is no room, at the instant at which the head is read: the tail only moves away from it. A head
+    /// that has overtaken the tail by then says that there was room meanwhile.
+    pub(crate) fn is_full(&self) -> bool {
+        let tail = self.tail();
+        let len = tail.since(self.head());
+        (self.identity.capacity..=MAX_CAPACITY).contains(&len)
+    }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        self.tail().is_removed()
+    }
+
+    /// `value`, or that the queue is gone.
+    pub(crate) fn unless_removed<T>(&self, value: T) -> Result<T, BackendError> {
+        if self.is_removed() { Err(self.gone()) } else { Ok(value) }
+    }
+
+    /// Closes the queue and wakes everyone.
+    pub(crate) fn close(&self) {
+        self.end(CLOSED);
+    }
+
+    /// Closes the queue, lets nobody take what is in it, and wakes everyone.
+    pub(crate) fn mark_removed(&self) {
+        self.header().get.0.removed.store(1, Ordering::SeqCst);
+        self.end(CLOSED | REMOVED);
+    }
+
+    fn end(&self, flags: u64) {
+        self.header().tail.0.fetch_or(flags, Ordering::SeqCst); // T2
+        self.event(Side::Get).wake_all();
+        self.event(Side::Put).wake_all();
+    }
+
+    pub(crate) fn gone(&self) -> BackendError {
+        BackendError::new(BackendErrorKind::Gone, &self.identity, "it was removed")
+    }
+
+    pub(crate) fn damaged(&self) -> BackendError {
+        BackendError::new(
+            BackendErrorKind::Damaged,
+            &self.identity,
+            "its memory holds what no queue can have put there",
+        )
+        .with_advice("remove it and make it again")
+    }
+}
+
+#[allow(unsafe_code, reason = "vouches that two getters may run between fork and exec")]
+// SAFETY: both methods return what the segment holds; they take no lock and allocate nothing.
+unsafe impl Inheritable for Segment {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.storage.as_fd()
+    }
+
+    fn slots(&self) -> &[Slot] {
+        self.map.slots()
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.do_chores();
+        self.presence.leave(self.table());
+    }
+}

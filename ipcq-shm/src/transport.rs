@@ -1,0 +1,239 @@
+//! Making, finding and removing shared-memory queues.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipcq_core::os::directory::{FileId, Found, Location, QueueDirectory, above_stdio};
+use ipcq_core::os::failure::Failure;
+use ipcq_core::os::inherit::Inherited;
+use ipcq_core::os::machine;
+use ipcq_core::{
+    BackendError, BackendErrorKind, Capabilities, Channel, CreateError, Identity, Lifetime, OpenError,
+    QueueName, QueueOptions, RemoveError, Transport, register_transport,
+};
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::NAME;
+use crate::open_files;
+use crate::position::MAX_CAPACITY;
+use crate::queue::ShmChannel;
+use crate::segment::Segment;
+
+/// Queues in shared memory, in one directory.
+///
+/// Cheap to make and to clone; nothing is opened before a queue is made or looked for.
+#[derive(Clone, Debug)]
+pub struct ShmTransport {
+    location: Location,
+}
+
+impl ShmTransport {
+    /// Queues in the directory that the environment variable `IPCQ_DIR` names, or else in the user's own, private
+    /// and in memory: `/dev/shm/ipcq-UID`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::at(Location::from_env())
+    }
+
+    /// Queues in the directory `path`, which is made with the first queue. It should be in memory (tmpfs).
+    #[must_use]
+    pub fn in_directory(path: impl Into<PathBuf>) -> Self {
+        Self::at(Location::at(path))
+    }
+
+    fn at(location: Location) -> Self {
+        register_transport(NAME, |address| {
+            Self { location: Location::at(address.directory()) }.open(address.name())
+        });
+        Self { location }
+    }
+
+    fn label(name: &QueueName) -> String {
+        format!("{NAME}:{name}")
+    }
+
+    fn find(&self, name: &QueueName) -> Result<(QueueDirectory, Found), OpenError> {
+        let failed = |failure: Failure| {
+            if failure.is_missing() {
+                OpenError::missing(Self::label(name))
+            } else {
+                failure.into_backend(Self::label(name)).into()
+            }
+        };
+        let directory = self.location.open().map_err(failed)?;
+        let found = directory.find(&QueueDirectory::file_name(name, NAME)).map_err(failed)?;
+        Ok((directory, found))
+    }
+
+    fn open_segment(&self, name: &QueueName, found: &Found) -> Result<Arc<Segment>, OpenError> {
+        let label = Self::label(name);
+        open_files::find_or_open(found.id(), || {
+            let file = match take_inherited(found.id()) {
+                Some(file) => file,
+                None => found.open().map_err(|failure| failure.into_backend(&label))?,
+            };
+            let place = (name.clone(), self.location.path().to_owned());
+            Segment::open(file, Some(place), &label)
+        })
+    }
+
+    fn make(&self, name: &QueueName, identity: Identity, mode: u32) -> Result<Arc<Segment>, CreateError> {
+        let label = Self::label(name);
+        let failed = |failure: Failure| CreateError::Backend(failure.into_backend(&label));
+        let directory = self.location.open_or_create().map_err(failed)?;
+        let file_name = QueueDirectory::file_name(name, NAME);
+        if directory.find(&file_name).is_ok() && !self.clear_removed(name) {
+            return Err(CreateError::exists(&label));
+        }
+        let file = directory.create_unnamed(mode).map_err(failed)?;
+        let file = above_stdio(file).map_err(|source| failed(no_file(source)))?;
+        let segment = register(file, |file| Segment::create(file, identity)).map_err(failed)?;
+        match directory.publish(ipcq_core::os::inherit::Inheritable::descriptor(&*segment), &file_name) {
+            Ok(()) => Ok(segment),
+            Err(failure) if failure.exists() => Err(CreateError::exists(&label)),
+            Err(failure) => Err(failed(failure)),
+        }
+    }
+
+    /// Takes away the name of a queue whose remover died half-way; returns whether the name is free now.
+    fn clear_removed(&self, name: &QueueName) -> bool {
+        let Ok((directory, found)) = self.find(name) else { return true };
+        let removed = self.open_segment(name, &found).is_ok_and(|segment| segment.is_removed());
+        removed && directory.unlink_if(&QueueDirectory::file_name(name, NAME), found.id()).is_ok()
+    }
+}
+
+impl Default for ShmTransport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Transport for ShmTransport {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(Lifetime::UntilRemoved, MAX_CAPACITY, u32::MAX as usize)
+    }
+
+    fn create(&self, name: &QueueName, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {
+        let place = (name.clone(), self.location.path().to_owned());
+        let identity = self.identity(Some(place), options)?;
+        Ok(Arc::new(ShmChannel::new(self.make(name, identity, options.mode_bits())?)))
+    }
+
+    fn create_anonymous(&self, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {
+        let identity = self.identity(None, options)?;
+        let label = identity.to_string();
+        let failed = |failure: Failure| CreateError::Backend(failure.into_backend(&label));
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let file = memfd_create("ipcq", flags).map_err(|errno| failed(no_file(errno.into())))?;
+        let file = above_stdio(file).map_err(|source| failed(no_file(source)))?;
+        let segment = register(file, |file| Segment::create(file, identity)).map_err(failed)?;
+        // Nobody can pull the memory from under the others.
+        fcntl(segment.storage(), FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL))
+            .map_err(|errno| failed(Failure::new("its memory could not be sealed", errno.into())))?;
+        Ok(Arc::new(ShmChannel::new(segment)))
+    }
+
+    fn open(&self, name: &QueueName) -> Result<Arc<dyn Channel>, OpenError> {
+        let (_, found) = self.find(name)?;
+        let segment = self.open_segment(name, &found)?;
+        if segment.is_removed() {
+            return Err(OpenError::missing(Self::label(name)));
+        }
+        Ok(Arc::new(ShmChannel::inherited(segment)?))
+    }
+
+    fn inherited(&self, number: usize) -> Result<Arc<dyn Channel>, OpenError> {
+        let label = format!("{NAME}:(inherited number {number})");
+        let inherited = Inherited::find(NAME, number).ok_or_else(|| OpenError::missing(&label))?;
+        let segment = open_files::find_or_open(inherited.file(), || {
+            let file = take_inherited(inherited.file()).ok_or_else(|| OpenError::missing(&label))?;
+            Segment::open(file, None, &label)
+        })?;
+        Ok(Arc::new(ShmChannel::inherited(segment)?))
+    }
+
+    fn remove(&self, name: &QueueName) -> Result<(), RemoveError> {
+        let label = Self::label(name);
+        let (directory, found) = self.find(name).map_err(|error| match error {
+            OpenError::Backend(error) => RemoveError::Backend(error),
+            _ => RemoveError::missing(&label),
+        })?;
+        // What cannot be opened has no users that could be told.
+        let already = self.open_segment(name, &found).is_ok_and(|segment| {
+            let already = segment.is_removed();
+            segment.mark_removed();
+            already
+        });
+        let unlinked = directory.unlink_if(&QueueDirectory::file_name(name, NAME), found.id());
+        unlinked.map_err(|failure| failure.into_backend(&label))?;
+        if already { Err(RemoveError::missing(label)) } else { Ok(()) }
+    }
+
+    fn list(&self) -> Result<Vec<QueueName>, BackendError> {
+        let queues = match self.location.open() {
+            Ok(directory) => directory.list(NAME),
+            Err(failure) if failure.is_missing() => return Ok(Vec::new()),
+            Err(failure) => Err(failure),
+        };
+        queues.map_err(|failure| failure.into_backend(format!("{NAME}:(all)")))
+    }
+
+    fn collect_garbage(&self) -> Result<Vec<String>, BackendError> {
+        let mut lines = Vec::new();
+        for name in self.list()? {
+            let Ok((directory, found)) = self.find(&name) else { continue };
+            let why = match self.open_segment(&name, &found) {
+                Ok(segment) if segment.is_removed() => "its remover died half-way",
+                Err(OpenError::Mismatch { what: "boot", .. }) => "it was made before the machine started",
+                _ => continue,
+            };
+            let unlinked = directory.unlink_if(&QueueDirectory::file_name(&name, NAME), found.id());
+            unlinked.map_err(|failure| failure.into_backend(Self::label(&name)))?;
+            lines.push(format!("{}: removed, because {why}", Self::label(&name)));
+        }
+        Ok(lines)
+    }
+}
+
+impl ShmTransport {
+    fn identity(
+        &self,
+        place: Option<(QueueName, PathBuf)>,
+        options: &QueueOptions,
+    ) -> Result<Identity, CreateError> {
+        let capacity = options.settle(NAME, &self.capabilities())?;
+        let incarnation = machine::random_u128().map_err(|source| {
+            BackendError::new(BackendErrorKind::Other, NAME, "no random number could be had")
+                .with_source(source)
+        })?;
+        Ok(Identity::new(NAME, place, incarnation, capacity, options))
+    }
+}
+
+/// Enters a new file into the table of open ones, and fills it.
+fn register(
+    file: std::os::fd::OwnedFd,
+    fill: impl FnOnce(std::os::fd::OwnedFd) -> Result<Arc<Segment>, Failure>,
+) -> Result<Arc<Segment>, Failure> {
+    let id = FileId::of(&file).map_err(no_file)?;
+    open_files::find_or_open(id, || fill(file))
+}
+
+/// The descriptor of the file `id` that this process inherited, if it did.
+#[allow(unsafe_code, reason = "taking over a descriptor number")]
+fn take_inherited(id: FileId) -> Option<std::os::fd::OwnedFd> {
+    let inherited = Inherited::of_file(NAME, id)?;
+    // SAFETY: called only while `open_files` has the file marked as being opened: it is not in the table, so
+    // nothing in this process owns the descriptor, and nobody else takes it now.
+    unsafe { inherited.take() }.ok()
+}
+
+fn no_file(source: std::io::Error) -> Failure {
+    Failure::new("no file could be made for it", source)
+}

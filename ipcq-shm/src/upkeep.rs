@@ -1,0 +1,98 @@
+//! Giving memory back, and repairing what the dead left: never on the way of a message.
+//!
+//! A queue keeps [`KEEP`] free chunks. What is beyond them is given back by whoever comes by with nothing better
+//! to do: a call that sleeps, once a slice; whoever opens or closes a handle, or asks for statistics. A process
+//! that takes messages and then does something else has a thread for it, which is started when a getter frees
+//! memory in a queue that has much, and ends as soon as there is nothing to give back.
+
+use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ipcq_core::os::process;
+
+use crate::chunks::KEEP;
+use crate::segment::Segment;
+use crate::wait::Side;
+
+/// How long memory must have been of no use before it is given back.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// Whether this process has a thread that gives memory back.
+#[derive(Debug, Default)]
+pub(crate) struct Reaper {
+    /// The epoch of the process whose thread runs; 0 for none.
+    running: AtomicU64,
+}
+
+impl Segment {
+    /// Repairs what a dead putter left, and gives back the free chunks beyond [`KEEP`]. Never waits.
+    pub(crate) fn do_chores(&self) {
+        let put = &self.header().put.0;
+        if put.lock.is_orphaned() || self.has_much() {
+            while self.trim(KEEP) == Some(true) {}
+        }
+    }
+
+    /// Gives back free chunks beyond `keep`: whether there may be more, or nothing if a putter is at work.
+    fn trim(&self, keep: u32) -> Option<bool> {
+        let guard = self.lock_of(Side::Put).try_lock().ok()?;
+        let chunks = self.ring().chunks();
+        if guard.is_recovered() {
+            chunks.sweep();
+        }
+        Some(chunks.trim(keep))
+    }
+
+    /// Whether the queue has more chunks than an empty one may keep.
+    fn has_much(&self) -> bool {
+        self.header().put.0.ring.load(Ordering::Relaxed) > KEEP + 1
+    }
+
+    /// To be called when a getter has left a chunk.
+    #[cold]
+    pub(crate) fn memory_was_freed(&self) {
+        if self.has_much() && self.reaper.running.load(Ordering::Relaxed) != process::epoch() {
+            self.start_reaper();
+        }
+    }
+
+    fn start_reaper(&self) {
+        let epoch = process::epoch();
+        if self.reaper.running.swap(epoch, Ordering::AcqRel) == epoch {
+            return;
+        }
+        let segment = self.weak();
+        let started = thread::Builder::new().name("ipcq-memory".to_owned()).spawn(move || reap(&segment));
+        if started.is_err() {
+            // Others come by as well.
+            self.reaper.running.store(0, Ordering::Release);
+        }
+    }
+
+    fn entered(&self) -> u64 {
+        self.header().put.0.entered.load(Ordering::Relaxed)
+    }
+}
+
+/// Gives memory back until there is nothing more to give. Chunks that passed by within [`IDLE`] are in use.
+fn reap(segment: &Weak<Segment>) {
+    let Some(mut before) = segment.upgrade().map(|segment| segment.entered()) else { return };
+    loop {
+        thread::sleep(IDLE);
+        let Some(segment) = segment.upgrade() else { return };
+        let now = segment.entered();
+        let traffic = u32::try_from(now.wrapping_sub(before)).unwrap_or(u32::MAX);
+        before = now;
+        let keep = traffic.max(KEEP);
+        let mut more = segment.trim(keep);
+        while more == Some(true) {
+            more = segment.trim(keep);
+        }
+        if keep == KEEP && more == Some(false) {
+            segment.reaper.running.store(0, Ordering::Release);
+            return;
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of all backends side by side, in one program.
