@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use ipcq_shm::ShmTransport;
 use ipcq_core::os::directory::Location;
 use ipcq_core::{Channel, OpenError, QueueName, QueueOptions, RemoveError, Transport};
+use ipcq_shm::ShmTransport;
 
 use crate::failure::Failure;
 

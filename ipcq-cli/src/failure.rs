@@ -183,17 +183,21 @@ fn with_causes(error: &dyn Error) -> String {
 fn causes(error: &dyn Error) -> String {
     let (mut texts, mut cause) = (Vec::new(), error.source());
     while let Some(error) = cause {
-        texts.push(error.to_string());
+        texts.push(without_number(error.to_string()));
         cause = error.source();
     }
     texts.join(": ")
 }
 
-/// The system's own words, without the number that it has for people who program.
+/// The system's own words.
 pub(crate) fn cause(error: &io::Error) -> String {
-    let text = error.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    text[..end].to_owned()
+    without_number(error.to_string())
+}
+
+/// Leaves out the number of an error of the system, which is for people who program.
+fn without_number(mut text: String) -> String {
+    text.truncate(text.find(" (os error").unwrap_or(text.len()));
+    text
 }
 
 #[cfg(test)]
@@ -208,7 +212,7 @@ mod tests {
             .with_advice("free some")
             .with_source(io::Error::from_raw_os_error(28));
         let expected = "queue shm:jobs: there is no room for a message \
-                        (No space left on device (os error 28)); free some";
+                        (No space left on device); free some";
         assert_eq!(Failure::from(error).text(), expected);
     }
 

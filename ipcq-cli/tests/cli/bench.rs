@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
 use crate::support::Sandbox;
@@ -62,13 +64,19 @@ fn odd_sizes_and_shapes_are_measured(sandbox: &Sandbox) {
 }
 
 fn doctor_says_what_this_system_allows(sandbox: &Sandbox) {
-    let json = sandbox.ipcq("doctor --format json").done().succeeds().stdout();
-    let reports: Vec<Value> =
-        json.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
-    let report = reports.iter().find(|report| report["transport"] == sandbox.transport());
-    let report = report.expect("a report on this transport");
+    let report = || {
+        let json = sandbox.ipcq("doctor --format json").done().succeeds().stdout();
+        let mut reports = json.lines().map(|line| serde_json::from_str(line).expect("an object a line"));
+        let of_this = |report: &Value| report["transport"] == sandbox.transport();
+        reports.find(of_this).expect("a report on this transport")
+    };
+    for (mode, private) in [(0o755, false), (0o700, true)] {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(sandbox.directory(), permissions).expect("its mode can be set");
+        assert_eq!(report()["directory_is_private"], private);
+    }
+    let report = report();
     assert_eq!(report["directory"].as_str(), sandbox.directory().to_str());
-    assert_eq!(report["directory_is_private"], true);
     assert_eq!(report["kernel_is_new_enough"], true);
     assert!(report["free"].as_u64() <= report["size"].as_u64(), "{report}");
     let text = sandbox.ipcq("doctor").done().succeeds().stdout();
