@@ -72,6 +72,7 @@ impl Batch {
     ///
     /// # Errors
     /// What `write` returned.
+    #[inline]
     pub fn push_with<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         let before = self.bytes.len();
         let written = write(&mut self.bytes);
@@ -97,6 +98,7 @@ impl Batch {
     }
 
     /// How many more messages and bytes fit without asking for memory.
+    #[inline]
     #[must_use]
     pub const fn spare(&self) -> (usize, usize) {
         (self.ends.capacity() - self.ends.len(), self.bytes.capacity() - self.bytes.len())
@@ -116,6 +118,7 @@ impl Batch {
     }
 
     /// The messages in their order, from number `from` on.
+    #[inline]
     pub fn iter_from(&self, from: usize) -> impl ExactSizeIterator<Item = &[u8]> + '_ {
         let from = from.min(self.ends.len());
         let mut start = from.checked_sub(1).map_or(0, |before| self.ends[before]);

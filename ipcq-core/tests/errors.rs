@@ -8,7 +8,7 @@ use std::time::Instant;
 use ipcq_core::memory::MemoryTransport;
 use ipcq_core::{
     BackendError, BackendErrorKind, CreateError, GetTimeoutError, OpenError, PutTimeoutError, Queue,
-    QueueName, QueueOptions, RemoveError, Transport, TryGetError, TryPutError, Wait,
+    QueueAddress, QueueName, QueueOptions, RemoveError, Transport, TryGetError, TryPutError, Wait,
 };
 
 /// Neither `Debug` nor `Display`: errors must not need them.
@@ -144,7 +144,9 @@ fn backend_errors_become_what_opening_says() {
     for error in [of(BackendErrorKind::Gone), of(BackendErrorKind::Denied), of(BackendErrorKind::Other)] {
         assert!(well_formed(&error).contains("shm:jobs"));
     }
-    let unknown = OpenError::UnknownTransport { transport: "carrier".to_owned() };
+    let address = QueueAddress::new("carrier", "loft".into(), "jobs".parse().unwrap(), 1);
+    let unknown = address.open().unwrap_err();
+    assert!(matches!(&unknown, OpenError::UnknownTransport { transport } if transport == "carrier"));
     assert_eq!(
         well_formed(&unknown),
         r#"no transport "carrier" is in use in this program; make one of it first"#

@@ -4,7 +4,7 @@ use ipcq_core::os::lock::RobustGuard;
 use ipcq_core::{Batch, GetFault, Limit, PutFault, Wait};
 
 use crate::position::Position;
-use crate::ring::{GetRefusal, PutRefusal, Ring};
+use crate::ring::{GetRefusal, PutRefusal, Ring, Run};
 use crate::segment::Segment;
 use crate::wait::Side;
 
@@ -84,23 +84,28 @@ impl Segment {
     fn put_portion(&self, batch: &Batch, next: &mut usize) -> Result<usize, PutRefusal> {
         let ring = self.ring();
         let (tail, room) = free_tail(&ring)?;
-        let (mut staged, mut messages, mut bytes) = (tail, 0, 0);
+        let (mut run, mut messages, mut bytes) = (ring.run(tail)?, 0, 0);
         let mut outcome = Ok(());
         for message in batch.iter_from(*next).take(room.min(PORTION_MESSAGES)) {
-            if message.len() > ring.max_message || bytes >= PORTION_BYTES {
+            let len = message.len();
+            if len > ring.max_message || bytes >= PORTION_BYTES {
                 break;
             }
-            match ring.stage(staged, &[message], message.len()) {
-                Ok(end) => staged = end,
-                Err(stuck) => {
-                    outcome = Err(stuck.into());
-                    break;
+            if run.has_room(len) {
+                run.write(&[message], len);
+            } else {
+                match ring.stage_across(run.position(), &[message], len) {
+                    Ok(end) => run = ring.run(end)?,
+                    Err(stuck) => {
+                        outcome = Err(stuck.into());
+                        break;
+                    }
                 }
             }
-            (messages, bytes) = (messages + 1, bytes + message.len() + 1);
+            (messages, bytes) = (messages + 1, bytes + len + 1);
         }
         if messages > 0 {
-            ring.publish(tail, staged)?;
+            ring.publish(tail, run.position())?;
             *next += messages;
         }
         outcome.map(|()| bytes)
@@ -128,11 +133,13 @@ impl Segment {
         let ring = self.ring();
         let head = ring.head();
         ring.available(head)?;
-        let len = ring.length(head)?;
+        let mut run = ring.run(head)?;
+        let len = ring.length(&run)?;
         if len > message.capacity() {
             return Err(GetRefusal::TooSmall(len));
         }
-        let next = ring.copy(head, len, message)?;
+        ring.copy(&mut run, len, message)?;
+        let next = run.position();
         ring.take(head, next);
         guard.unlock_and_wake(self.event(Side::Put));
         self.pass_on(Side::Get);
@@ -218,36 +225,39 @@ impl Haul<'_> {
     /// Copies messages from `head` on; returns the head that gives them up, and why it stopped before a portion
     /// was full.
     fn portion(&mut self, ring: &Ring<'_>, head: Position) -> (Position, Result<(), GetRefusal>) {
-        let (mut at, end) = (head, self.bytes + PORTION_BYTES);
-        for _ in 0..PORTION_MESSAGES {
+        let start = ring.available(head).and_then(|available| Ok((available, ring.run(head)?)));
+        let (available, mut run) = match start {
+            Ok(start) => start,
+            Err(refusal) => return (head, Err(refusal)),
+        };
+        let end = self.bytes + PORTION_BYTES;
+        for _ in 0..available.min(PORTION_MESSAGES) {
             if self.over || self.bytes >= end {
                 break;
             }
-            match self.step(ring, at) {
-                Ok(next) => at = next,
-                Err(refusal) => return (at, Err(refusal)),
+            if let Err(refusal) = self.step(ring, &mut run) {
+                return (run.position(), Err(refusal));
             }
         }
-        (at, Ok(()))
+        (run.position(), Ok(()))
     }
 
-    /// Copies the message at `head`, unless that would exceed the limit.
-    fn step(&mut self, ring: &Ring<'_>, head: Position) -> Result<Position, GetRefusal> {
-        ring.available(head)?;
-        let len = ring.length(head)?;
+    /// Copies the message at `run`, unless that would exceed the limit.
+    #[inline]
+    fn step<'a>(&mut self, ring: &Ring<'a>, run: &mut Run<'a>) -> Result<(), GetRefusal> {
+        let len = ring.length(run)?;
         if self.taken > 0 && self.bytes.saturating_add(len) > self.limit.max_bytes() {
             self.over = true;
-            return Ok(head);
+            return Ok(());
         }
         let (messages, bytes) = self.batch.spare();
         if messages == 0 || bytes < len {
             return Err(GetRefusal::TooSmall(len));
         }
-        let mut next = head;
-        self.batch.push_with(|buffer| ring.copy(head, len, buffer).map(|end| next = end))?;
+        self.batch.push_with(|buffer| ring.copy(run, len, buffer))?;
         (self.taken, self.bytes) = (self.taken + 1, self.bytes + len);
         self.over = self.taken >= self.limit.max_messages();
-        Ok(next)
+        Ok(())
     }
 
     /// Makes room for a message of `len` bytes, and for others like it.

@@ -41,6 +41,9 @@ impl Position {
         Self(((count as u64 & COUNT_MASK) << COUNT_SHIFT) | ((chunk as u64) << CHUNK_SHIFT) | units)
     }
 
+    /// The bits of [`count`](Self::count).
+    pub(crate) const COUNT: u32 = (1 << COUNT_BITS) - 1;
+
     pub(crate) const fn is_closed(self) -> bool {
         self.0 & FLAGS != 0
     }

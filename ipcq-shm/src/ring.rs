@@ -17,7 +17,8 @@
 //!
 //! A record is 8 bytes (length, and a check word made of length and number) and the message, padded to 16.
 
-use std::ptr;
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
 use crate::chunks::{Chunks, Stuck};
@@ -105,18 +106,39 @@ impl<'a> Ring<'a> {
     /// Writes a record behind `tail`, where nobody sees it yet, and returns the tail that would publish it.
     #[inline]
     pub(crate) fn stage(&self, tail: Position, parts: &[&[u8]], len: usize) -> Result<Position, Stuck> {
-        let end = tail.offset() + RECORD_HEADER + len.next_multiple_of(UNIT / 2);
-        let end = end.next_multiple_of(UNIT);
-        if end >= CHUNK {
-            let count = u32::try_from(end / CHUNK).map_err(|_| Damage)?;
-            self.chunks().extend(tail, count)?;
+        let mut run = self.run(tail)?;
+        if !run.has_room(len) {
+            return self.stage_across(tail, parts, len);
         }
+        run.write(parts, len);
+        Ok(run.position())
+    }
+
+    /// The same for a record that goes on in other chunks, or ends where one ends.
+    #[inline(never)]
+    pub(crate) fn stage_across(
+        &self,
+        tail: Position,
+        parts: &[&[u8]],
+        len: usize,
+    ) -> Result<Position, Stuck> {
+        let end = tail.offset() + span(len);
+        let count = u32::try_from(end / CHUNK).map_err(|_| Damage)?;
+        self.chunks().extend(tail, count)?;
         let mut at = Cursor::new(tail);
-        self.write(&mut at, &record_header(tail, len))?;
+        self.write(&mut at, &record_header(tail.count(), len).to_le_bytes())?;
         for part in parts {
             self.write(&mut at, part)?;
         }
         Ok(self.after(at, tail))
+    }
+
+    /// The chunk of `at`, from there on.
+    #[inline]
+    pub(crate) fn run(&self, at: Position) -> Result<Run<'a>, Damage> {
+        let memory = self.map.chunk(at.chunk(), self.storage)?;
+        let (chunk, offset, count) = (at.chunk(), at.offset(), at.count());
+        Ok(Run { memory, chunk, offset, count, mapped: PhantomData })
     }
 
     /// Makes everything up to `to` visible, if the tail is still `from`: once the queue is closed, it is not.
@@ -154,23 +176,28 @@ impl<'a> Ring<'a> {
 
     /// The length of the message at `head`, checked against everything that is known of it.
     #[inline]
-    pub(crate) fn length(&self, head: Position) -> Result<usize, Damage> {
-        let mut bytes = [0; RECORD_HEADER];
-        // The header never straddles chunks: both are multiples of its alignment.
-        let chunk = self.map.chunk(head.chunk(), self.storage)?;
-        // SAFETY: the offset is below `CHUNK` and a multiple of 16, so 8 bytes lie inside the chunk.
-        let from = unsafe { chunk.add(head.offset()) };
-        // SAFETY: both ranges are 8 bytes of valid memory, and one of them is a local.
-        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), bytes.as_mut_ptr(), RECORD_HEADER) };
-        let len = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
-        let sound = len <= self.max_message && bytes == record_header(head, len);
+    pub(crate) fn length(&self, head: &Run<'_>) -> Result<usize, Damage> {
+        let header = head.header();
+        #[expect(clippy::cast_possible_truncation, reason = "the low half is the length")]
+        let len = header as u32 as usize;
+        let sound = len <= self.max_message && header == record_header(head.count, len);
         if sound { Ok(len) } else { Err(Damage) }
     }
 
-    /// Appends the message of `len` bytes at `head` to `buffer`, which has room for it, and returns the head that
-    /// would give it up.
+    /// Appends the message of `len` bytes at `head` to `buffer`, which has room for it, and moves `head` behind it.
     #[inline]
-    pub(crate) fn copy(&self, head: Position, len: usize, buffer: &mut Vec<u8>) -> Result<Position, Damage> {
+    pub(crate) fn copy(&self, head: &mut Run<'a>, len: usize, buffer: &mut Vec<u8>) -> Result<(), Damage> {
+        if head.has_room(len) && buffer.capacity() - buffer.len() >= len {
+            head.read(len, buffer);
+            return Ok(());
+        }
+        *head = self.run(self.copy_across(head.position(), len, buffer)?)?;
+        Ok(())
+    }
+
+    /// The same for a record that goes on in other chunks, or ends where one ends.
+    #[inline(never)]
+    fn copy_across(&self, head: Position, len: usize, buffer: &mut Vec<u8>) -> Result<Position, Damage> {
         let old_len = buffer.len();
         let Some(spare) = buffer.spare_capacity_mut().get_mut(..len) else { return Err(Damage) };
         let mut to = spare.as_mut_ptr().cast::<u8>();
@@ -244,6 +271,82 @@ impl<'a> Ring<'a> {
     }
 }
 
+/// A place in a chunk, and the memory of that chunk: records that lie wholly inside are written and read here.
+pub(crate) struct Run<'a> {
+    memory: NonNull<u8>,
+    chunk: u32,
+    /// Below [`CHUNK`], and a multiple of [`UNIT`].
+    offset: usize,
+    count: u32,
+    mapped: PhantomData<&'a Map>,
+}
+
+impl Run<'_> {
+    #[inline]
+    pub(crate) fn position(&self) -> Position {
+        Position::new(self.count, self.chunk, self.offset)
+    }
+
+    /// Whether a record of a message of `len` bytes, and the next position, lie inside this chunk.
+    #[inline]
+    pub(crate) const fn has_room(&self, len: usize) -> bool {
+        len < CHUNK && self.offset + span(len) < CHUNK
+    }
+
+    /// Writes a record, for which there is room, and goes on behind it.
+    #[inline]
+    pub(crate) fn write(&mut self, parts: &[&[u8]], len: usize) {
+        debug_assert!(self.has_room(len));
+        // SAFETY: the offset is below `CHUNK`.
+        let to = unsafe { self.memory.add(self.offset) }.cast::<u64>();
+        // SAFETY: offset and chunk are multiples of 16, so the word lies inside the chunk, and is aligned; no
+        // reference to the mapping's bytes exists anywhere.
+        unsafe { to.write(record_header(self.count, len).to_le()) };
+        let mut end = self.offset + RECORD_HEADER;
+        for part in parts {
+            // SAFETY: the parts are `len` bytes together, so this one ends inside the chunk.
+            let to = unsafe { self.memory.add(end) };
+            // SAFETY: as above, and the caller's bytes are not in the mapping.
+            unsafe { ptr::copy_nonoverlapping(part.as_ptr(), to.as_ptr(), part.len()) };
+            end += part.len();
+        }
+        self.skip(len);
+    }
+
+    /// What stands before the message here.
+    #[inline]
+    fn header(&self) -> u64 {
+        // SAFETY: the offset is below `CHUNK`.
+        let from = unsafe { self.memory.add(self.offset) }.cast::<u64>();
+        // SAFETY: offset and chunk are multiples of 16, so the word lies inside the chunk, and is aligned.
+        u64::from_le(unsafe { from.read_volatile() })
+    }
+
+    /// Appends the message of `len` bytes, which lies inside the chunk, to `buffer`, which has room for it, and
+    /// goes on behind it.
+    #[inline]
+    fn read(&mut self, len: usize, buffer: &mut Vec<u8>) {
+        debug_assert!(self.has_room(len) && buffer.capacity() - buffer.len() >= len);
+        let old_len = buffer.len();
+        // SAFETY: the record lies inside the chunk.
+        let from = unsafe { self.memory.add(self.offset + RECORD_HEADER) };
+        // SAFETY: the length is at most the capacity.
+        let to = unsafe { buffer.as_mut_ptr().add(old_len) };
+        // SAFETY: `len` bytes lie inside the chunk, and inside the spare capacity, which nobody else can reach.
+        // Peers may write the source meanwhile: the bytes are copied, never looked at here.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, len) };
+        // SAFETY: `len` bytes behind `old_len` were just written, within the capacity.
+        unsafe { buffer.set_len(old_len + len) };
+        self.skip(len);
+    }
+
+    #[inline]
+    const fn skip(&mut self, len: usize) {
+        self.offset += span(len);
+        self.count = self.count.wrapping_add(1);
+    }
+}
+
 /// A place in the chunks.
 struct Cursor {
     chunk: u32,
@@ -256,14 +359,19 @@ impl Cursor {
     }
 }
 
-/// Length and check word of the record at `at`: stray bytes, or a record of an earlier round, do not match.
+/// The bytes that a message of `len` bytes takes.
 #[inline]
-fn record_header(at: Position, len: usize) -> [u8; RECORD_HEADER] {
+const fn span(len: usize) -> usize {
+    (RECORD_HEADER + len).next_multiple_of(UNIT)
+}
+
+/// What stands before a message of `len` bytes that is number `count`: its length below, above it a check word,
+/// which stray bytes and records of an earlier round do not match.
+#[inline]
+fn record_header(count: u32, len: usize) -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "message limits are below 4 GiB")]
     let len = len as u32;
-    let check = at.count().wrapping_mul(0x9e37_79b9) ^ len.rotate_left(16) ^ 0x6970_6371;
-    let mut header = [0; RECORD_HEADER];
-    header[..4].copy_from_slice(&len.to_le_bytes());
-    header[4..].copy_from_slice(&check.to_le_bytes());
-    header
+    let count = count & Position::COUNT;
+    let check = count.wrapping_mul(0x9e37_79b9) ^ len.rotate_left(16) ^ 0x6970_6371;
+    (u64::from(check) << 32) | u64::from(len)
 }

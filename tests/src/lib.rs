@@ -1,6 +1,10 @@
 //! What the tests of all backends side by side are built from.
 
+#[cfg(target_arch = "x86_64")]
+pub mod crash;
 pub mod history;
 pub mod messages;
 pub mod peer;
 pub mod process;
+#[cfg(target_arch = "x86_64")]
+pub mod stepper;

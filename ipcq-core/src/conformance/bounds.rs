@@ -12,8 +12,11 @@ pub(super) const LATE: Duration = Duration::from_secs(2);
 /// How long a call that does not wait may take.
 pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// How long the fairness cases run; the contract speaks of 10 s.
-pub(super) const FAIRNESS: Duration = Duration::from_millis(1500);
+/// After how long everybody must have had a share: what the contract says.
+pub(super) const FAIRNESS: Duration = Duration::from_secs(10);
+
+/// How often the shares are looked at before.
+pub(super) const FAIRNESS_LOOK: Duration = Duration::from_millis(500);
 
 /// How long the death of a participant may stay unnoticed: the contract says 1 s at most, and a busy machine may
 /// give the survivor its turn late.

@@ -93,7 +93,7 @@ macro_rules! conformance_suite {
             fairness {
                 q10_putters_share,
                 q10_getters_share,
-                q10_impatient_putters_do_not_starve_a_patient_one,
+                q10_the_impatient_do_not_starve_the_patient,
             }
             names {
                 q11_every_legal_name_works,

@@ -110,7 +110,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
         let mut put = 0;
         loop {
             let (done, outcome) = scratch::with_batch(|batch| {
-                let filled = self.fill(&mut messages, &mut taken, batch);
+                let filled = scratch::with_bytes(|bytes| self.fill(&mut messages, &mut taken, batch, bytes));
                 let (done, outcome) =
                     if batch.is_empty() { (0, Ok(())) } else { self.channel.put_many(batch, 0, wait) };
                 (done, outcome.map_err(PutCause::Fault).and(filled))
@@ -130,14 +130,20 @@ impl<T, C: Codec<T>> Queue<T, C> {
 
     /// Takes and encodes the next portion. A value that does not encode is the last one taken, and not in
     /// `batch`.
-    fn fill<I>(&self, messages: &mut I, taken: &mut Vec<T>, batch: &mut Batch) -> Result<Filled, PutCause>
+    fn fill<I>(
+        &self,
+        messages: &mut I,
+        taken: &mut Vec<T>,
+        batch: &mut Batch,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Filled, PutCause>
     where
         I: Iterator<Item = T>,
     {
         let begun = Instant::now();
         while taken.len() < PORTION && batch.byte_len() < PORTION_BYTES {
             let Some(value) = messages.next() else { return Ok(Filled::Last) };
-            let encoded = scratch::with_bytes(|bytes| append(self.encode(&value, bytes)?, batch));
+            let encoded = self.encode(&value, scratch).and_then(|bytes| append(bytes, batch));
             taken.push(value);
             encoded.map_err(|error| self.not_encoded(error))?;
             // Reading the clock costs more than a message, so it is read seldom once the iterator was quick.

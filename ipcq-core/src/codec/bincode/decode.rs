@@ -67,6 +67,7 @@ struct Input<'de> {
 }
 
 impl<'de> Input<'de> {
+    #[inline]
     fn left(&mut self) -> usize {
         self.decoder.reader().0.len()
     }
@@ -76,7 +77,16 @@ impl<'de> Input<'de> {
         P::decode(&mut self.decoder).map_err(Broken::from)
     }
 
+    #[inline]
+    fn byte(&mut self) -> Result<u8, Broken> {
+        let left = self.decoder.reader();
+        let (byte, after) = left.0.split_first().ok_or(Broken::rule(ENDS_EARLY))?;
+        left.0 = after;
+        Ok(*byte)
+    }
+
     /// A length that the message claims: no more than a number.
+    #[inline]
     fn claimed(&mut self) -> Result<usize, Broken> {
         let len: u64 = self.read()?;
         usize::try_from(len).map_err(|_| Broken::rule(ENDS_EARLY))
@@ -84,6 +94,7 @@ impl<'de> Input<'de> {
 
     /// How many elements the message claims. Each takes a byte of it or counts as empty, so more than there are
     /// of both is refused before the first.
+    #[inline]
     fn claimed_elements(&mut self) -> Result<usize, Broken> {
         let claimed = self.claimed()?;
         let possible = self.left().saturating_add(self.bounds.empty);
@@ -91,15 +102,18 @@ impl<'de> Input<'de> {
     }
 
     /// As many bytes of the message as it claims, which are there.
+    #[inline]
     fn slice(&mut self) -> Result<&'de [u8], Broken> {
         let len = self.claimed()?;
         self.decoder.reader().take(len).ok_or(Broken::rule(ENDS_EARLY))
     }
 
+    #[inline]
     fn text(&mut self) -> Result<&'de str, Broken> {
         str::from_utf8(self.slice()?).map_err(|error| Broken::text(error.to_string()))
     }
 
+    #[inline]
     fn nested<V>(&mut self, read: impl FnOnce(&mut Self) -> Result<V, Broken>) -> Result<V, Broken> {
         self.bounds.enter()?;
         let value = read(self);
@@ -107,6 +121,7 @@ impl<'de> Input<'de> {
         value
     }
 
+    #[inline]
     fn tuple<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, Broken> {
         self.nested(|input| visitor.visit_seq(Fields { input, left: len }))
     }
@@ -131,7 +146,6 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
         deserialize_i32 visit_i32,
         deserialize_i64 visit_i64,
         deserialize_i128 visit_i128,
-        deserialize_u8 visit_u8,
         deserialize_u16 visit_u16,
         deserialize_u32 visit_u32,
         deserialize_u64 visit_u64,
@@ -139,6 +153,12 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
         deserialize_f32 visit_f32,
         deserialize_f64 visit_f64,
         deserialize_char visit_char,
+    }
+
+    /// Most messages that are not small are bytes, one element each, so these go the short way.
+    #[inline]
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
+        visitor.visit_u8(self.byte()?)
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Broken> {
@@ -162,7 +182,7 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
-        match self.read::<u8>()? {
+        match self.byte()? {
             0 => visitor.visit_none(),
             1 => self.nested(|input| visitor.visit_some(input)),
             tag => Err(Broken::text(format!("{tag} tells neither none nor some"))),
@@ -341,6 +361,7 @@ struct Entries<'a, 'de> {
 impl<'de> MapAccess<'de> for Entries<'_, 'de> {
     type Error = Broken;
 
+    #[inline]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Broken> {
         let now = self.input.left();
         if now == self.before {
@@ -355,6 +376,7 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
         seed.deserialize(&mut *self.input).map(Some)
     }
 
+    #[inline]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Broken> {
         self.size += size_of::<V::Value>();
         seed.deserialize(&mut *self.input)

@@ -7,6 +7,7 @@ use serde::ser::{self, Serialize, Serializer};
 
 use super::{Bounds, Broken, EncodeError};
 
+const NO_ROOM: &str = "there is no memory for the bytes of the message";
 const NO_LENGTH: &str = "a sequence or map does not say how many elements it has";
 
 /// Appends the bytes of `value` to `bytes`.
@@ -25,11 +26,29 @@ struct Sink<'v> {
     no_room: bool,
 }
 
+impl Sink<'_> {
+    /// Whether there is room for `more` bytes.
+    #[inline]
+    fn reserve(&mut self, more: usize) -> bool {
+        self.no_room =
+            self.bytes.capacity() - self.bytes.len() < more && self.bytes.try_reserve(more).is_err();
+        !self.no_room
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) -> bool {
+        let room = self.reserve(1);
+        if room {
+            self.bytes.push(byte);
+        }
+        room
+    }
+}
+
 impl Writer for Sink<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
-        if self.bytes.try_reserve(bytes.len()).is_err() {
-            self.no_room = true;
+        if !self.reserve(bytes.len()) {
             return Err(bincode::error::EncodeError::UnexpectedEnd);
         }
         self.bytes.extend_from_slice(bytes);
@@ -43,6 +62,7 @@ struct Output<'v> {
 }
 
 impl Output<'_> {
+    #[inline]
     fn written(&mut self) -> usize {
         self.encoder.writer().bytes.len()
     }
@@ -94,7 +114,6 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         serialize_i32 i32,
         serialize_i64 i64,
         serialize_i128 i128,
-        serialize_u8 u8,
         serialize_u16 u16,
         serialize_u32 u32,
         serialize_u64 u64,
@@ -106,12 +125,21 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         serialize_bytes &[u8],
     }
 
+    /// Most messages that are not small are bytes, one element each, so these go the short way.
+    #[inline]
+    fn serialize_u8(self, byte: u8) -> Result<(), Broken> {
+        match self.encoder.writer().push(byte) {
+            true => Ok(()),
+            false => Err(Broken::rule(NO_ROOM)),
+        }
+    }
+
     fn serialize_none(self) -> Result<(), Broken> {
-        self.write(0u8)
+        self.serialize_u8(0)
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Broken> {
-        self.write(1u8)?;
+        (&mut *self).serialize_u8(1)?;
         self.nested(value)
     }
 

@@ -49,12 +49,14 @@ const TOO_MANY_EMPTY: &str = "the message has more than 1048576 elements that ta
 impl<T: Serialize + DeserializeOwned> Codec<T> for Bincode {
     const NAME: &'static str = "bincode";
 
+    #[inline]
     fn encode<'a>(&self, value: &'a T, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], EncodeError> {
         scratch.clear();
         encode::append(value, scratch)?;
         Ok(scratch)
     }
 
+    #[inline]
     fn decode(&self, bytes: &[u8]) -> Result<T, DecodeFailure> {
         decode::whole(bytes).map_err(DecodeFailure::new)
     }
@@ -72,11 +74,13 @@ impl Bounds {
     }
 
     /// Goes one level down; `leave` comes back up.
+    #[inline]
     fn enter(&mut self) -> Result<(), Broken> {
         self.depth = self.depth.checked_sub(1).ok_or(Broken::rule(TOO_DEEP))?;
         Ok(())
     }
 
+    #[inline]
     const fn leave(&mut self) {
         self.depth += 1;
     }

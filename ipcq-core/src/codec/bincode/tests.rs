@@ -169,6 +169,16 @@ fn nesting_is_bounded_in_both_directions() {
 }
 
 #[test]
+fn the_deepest_message_fits_a_small_stack() {
+    let thread = std::thread::Builder::new().stack_size(512 << 10);
+    let deepest = thread.spawn(|| {
+        travels(deep_tree(64));
+        (refusal::<Tree>(&[1; 1000]), refusal::<List>(&[1; 1000]))
+    });
+    assert_eq!(deepest.unwrap().join().unwrap(), (TOO_DEEP.to_owned(), TOO_DEEP.to_owned()));
+}
+
+#[test]
 fn nesting_counts_levels_and_not_neighbours() {
     travels(vec![list(20); 1000]);
     travels(vec![deep_tree(20); 1000]);

@@ -1,0 +1,126 @@
+//! A fresh queue for one death.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipcq_core::{Channel, QueueName, QueueOptions, Transport};
+
+use super::helper::Helper;
+use crate::stepper::Tracee;
+
+/// A fresh queue for one death, with everything that a survivor must know of it.
+#[derive(Debug)]
+pub struct Cell<'a> {
+    transport: &'a dyn Transport,
+    directory: PathBuf,
+    name: QueueName,
+    /// The queue.
+    pub queue: Arc<dyn Channel>,
+    /// Its storage in bytes when it was made.
+    pub empty_bytes: u64,
+    /// The files of the directory when it was made.
+    pub files: BTreeSet<PathBuf>,
+    /// Other processes that take part.
+    pub helpers: Vec<Helper>,
+    /// Other processes that are stopped in the middle of an operation.
+    pub stopped: Vec<Tracee>,
+    /// Which variant of the scenario this is.
+    pub variant: usize,
+    /// The slowest operation of a survivor.
+    pub slowest: Duration,
+    /// How long sleepers took to go on once they could.
+    pub wakes: Vec<Duration>,
+}
+
+/// How much of each file [`Cell::storage`] looks at: what tells where messages are, not the messages.
+const LOOK: usize = 68 * 1024;
+
+impl<'a> Cell<'a> {
+    /// Makes a queue in `directory`, which is the transport's.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn new(
+        transport: &'a dyn Transport,
+        directory: &Path,
+        options: &QueueOptions,
+    ) -> Result<Self, String> {
+        let name = QueueName::new("cell").map_err(|error| error.to_string())?;
+        let queue = transport.create(&name, options).map_err(|error| format!("create: {error}"))?;
+        let empty_bytes = queue.stat().map_err(|error| error.to_string())?.bytes;
+        let directory = directory.to_owned();
+        let files = list(&directory).map_err(|error| error.to_string())?;
+        Ok(Self {
+            transport,
+            directory,
+            name,
+            queue,
+            empty_bytes,
+            files,
+            helpers: Vec::new(),
+            stopped: Vec::new(),
+            variant: 0,
+            slowest: Duration::ZERO,
+            wakes: Vec::new(),
+        })
+    }
+
+    /// The transport that the queue is on.
+    #[must_use]
+    pub fn transport(&self) -> &'a dyn Transport {
+        self.transport
+    }
+
+    /// The queue's name.
+    #[must_use]
+    pub fn name(&self) -> &QueueName {
+        &self.name
+    }
+
+    /// The files that are in the directory now.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn files_now(&self) -> io::Result<BTreeSet<PathBuf>> {
+        list(&self.directory)
+    }
+
+    /// The first bytes of every file of the queue, one after the other: what a survivor would find.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn storage(&self) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        for path in list(&self.directory)? {
+            let file = File::open(self.directory.join(path))?;
+            let before = all.len();
+            all.resize(before + LOOK, 0);
+            let read = file.read_at(&mut all[before..], 0)?;
+            all.truncate(before + read);
+        }
+        Ok(all)
+    }
+
+    /// Ends the helpers and removes the queue.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn clear(mut self) -> Result<(), String> {
+        self.helpers.clear();
+        self.stopped.clear();
+        self.transport.remove(&self.name).map_err(|error| format!("remove: {error}"))
+    }
+}
+
+fn list(directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let mut files = BTreeSet::new();
+    for entry in std::fs::read_dir(directory)? {
+        files.insert(PathBuf::from(entry?.file_name()));
+    }
+    Ok(files)
+}

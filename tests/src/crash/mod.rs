@@ -1,0 +1,23 @@
+//! Crash tests: a queue must survive the death of any of its users at any instruction.
+//!
+//! All this runs inside the program `victim`, which has one thread and so may fork freely. It is survivor and
+//! tracer at once: it forks the process that is to die, lets it die, and looks at what is left.
+
+mod board;
+mod cell;
+mod helper;
+mod ledger;
+mod survey;
+pub mod scenarios;
+mod toy;
+mod visit;
+mod watchdog;
+
+pub use board::board;
+pub use cell::Cell;
+pub use helper::Helper;
+pub use ledger::{Message, drain, message};
+pub use survey::survey;
+pub use toy::ToyTransport;
+pub use visit::{How, Report, Scenario, Visits, visit};
+pub use watchdog::{stage, watch};

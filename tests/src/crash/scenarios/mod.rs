@@ -1,0 +1,22 @@
+//! The operations under which processes die.
+
+mod contended;
+mod leaving;
+mod lifecycle;
+mod recovery;
+mod simple;
+mod sleepers;
+
+use super::visit::Scenario;
+
+/// All scenarios.
+#[must_use]
+pub fn all() -> Vec<Box<dyn Scenario>> {
+    let mut all = simple::all();
+    all.extend(contended::all());
+    all.extend(recovery::all());
+    all.extend(sleepers::all());
+    all.extend(leaving::all());
+    all.extend(lifecycle::all());
+    all
+}

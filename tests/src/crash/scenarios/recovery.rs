@@ -1,0 +1,175 @@
+//! Deaths of a process that meets another one in the middle of its operation: stopped there, or dead.
+
+use std::cell::OnceCell;
+use std::path::Path;
+
+use ipcq_core::{Transport, Wait};
+
+use super::simple::{fill, held};
+use crate::crash::visit::{record, start};
+use crate::crash::{Cell, How, Message, Scenario, Visits, message, survey};
+use crate::stepper::{Event, Target, Trace, reach};
+
+pub(super) fn all() -> Vec<Box<dyn Scenario>> {
+    let new = |name, first, second, dead| -> Box<dyn Scenario> {
+        Box::new(Meeting { name, first: Side(first), second: Side(second), dead, trace: OnceCell::new() })
+    };
+    vec![
+        new("recover_put_put", "put", "put", true),
+        new("recover_put_get", "put", "get", true),
+        new("recover_get_put", "get", "put", true),
+        new("recover_get_get", "get", "get", true),
+        new("recover_growing_growing", "grow", "grow", true),
+        new("await_put_put", "put", "put", false),
+        new("await_get_get", "get", "get", false),
+    ]
+}
+
+/// What one of the two does.
+#[derive(Clone, Copy)]
+struct Side(&'static str);
+
+impl Side {
+    fn puts(self) -> bool {
+        self.0 != "get"
+    }
+
+    fn len(self) -> usize {
+        if self.0 == "grow" { 150_000 } else { 64 }
+    }
+
+    fn act<'a>(self, cell: &'a Cell<'_>, own: Message, wait: Wait) -> Box<dyn FnMut() + 'a> {
+        let bytes = own.bytes();
+        let mut taken = Vec::with_capacity(4096);
+        if self.puts() {
+            Box::new(move || cell.queue.put(&[&bytes], wait).expect("a put"))
+        } else {
+            Box::new(move || cell.queue.get(&mut taken, wait).expect("a get"))
+        }
+    }
+}
+
+/// The first process stops or dies at the end of each stretch that leaves the same state, one per variant; the
+/// second one goes on from there and dies at each boundary.
+struct Meeting {
+    name: &'static str,
+    first: Side,
+    second: Side,
+    dead: bool,
+    trace: OnceCell<Met>,
+}
+
+/// The first process's operation, and where it stops.
+struct Met {
+    trace: Trace,
+    stops: Vec<Target>,
+}
+
+const HELD: usize = 4;
+
+impl Meeting {
+    fn own(&self, second: bool) -> Message {
+        let side = if second { self.second } else { self.first };
+        message(if second { 8 } else { 7 }, side.len())
+    }
+
+    fn met(&self) -> &Met {
+        self.trace.get().expect("variants are counted first")
+    }
+
+    fn bring_first(&self, cell: &mut Cell<'_>) -> Result<(), String> {
+        let mut first = start(self, cell, |cell| self.first.act(cell, self.own(false), Wait::No))?;
+        fill(cell, &held(HELD, 64))?;
+        let event = reach(&mut first, &self.met().trace, &self.met().stops[cell.variant], None);
+        if event.map_err(|error| error.to_string())? == Event::Ended {
+            return Err("the first process took another way".to_owned());
+        }
+        if self.dead {
+            return first.kill().map_err(|error| error.to_string());
+        }
+        cell.stopped.push(first);
+        Ok(())
+    }
+}
+
+/// Lets the stopped process finish.
+fn release(cell: &mut Cell<'_>) {
+    for first in cell.stopped.drain(..) {
+        first.finish().expect("the first process finishes");
+    }
+}
+
+impl Scenario for Meeting {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn variants(&self, transport: &dyn Transport, directory: &Path) -> Result<usize, String> {
+        let mut cell = Cell::new(transport, directory, &self.options())?;
+        let mut first = start(self, &cell, |cell| self.first.act(cell, self.own(false), Wait::No))?;
+        fill(&cell, &held(HELD, 64))?;
+        let trace = record(&mut cell, &mut first, None)?;
+        first.kill().map_err(|error| error.to_string())?;
+        cell.clear()?;
+        let ends = |target: &Target| {
+            let next = trace.points.get(target.index + 1);
+            next.is_some_and(|next| next.state != trace.points[target.index].state)
+        };
+        let stops: Vec<Target> = trace.edges().into_iter().filter(ends).collect();
+        let count = stops.len();
+        self.trace.set(Met { trace, stops }).map_err(|_| "counted twice".to_owned())?;
+        Ok(count)
+    }
+
+    fn visits(&self, variant: usize) -> Visits {
+        // Every boundary once, with the first process in the middle of its operation.
+        let middle = variant == self.met().stops.len() / 2;
+        if middle && self.dead { Visits::All } else { Visits::Edges }
+    }
+
+    fn prepare(&self, cell: &mut Cell<'_>) -> Result<(), String> {
+        self.bring_first(cell)
+    }
+
+    fn act<'a>(&'a self, cell: &'a Cell<'_>) -> Box<dyn FnMut() + 'a> {
+        self.second.act(cell, self.own(true), Wait::Forever)
+    }
+
+    fn wake(&self) -> Option<fn(&mut Cell<'_>)> {
+        (!self.dead).then_some(release)
+    }
+
+    fn examine(&self, cell: &mut Cell<'_>, how: How) -> Result<(), String> {
+        let finished = !cell.stopped.is_empty() || !self.dead;
+        release(cell);
+        let mut allowed = Vec::new();
+        for first in [false, true] {
+            for second in [false, true] {
+                let first_right = first || !finished;
+                let second_right = match how {
+                    How::Before => !second,
+                    How::Inside => true,
+                    How::After => second,
+                };
+                if first_right && second_right {
+                    allowed.extend(self.contents(first, second));
+                }
+            }
+        }
+        survey(cell, &allowed)
+    }
+}
+
+impl Meeting {
+    /// What is in the queue when the operations of the first and the second process took effect or not.
+    fn contents(&self, first: bool, second: bool) -> Vec<Vec<Message>> {
+        let sides = [(self.first, first, self.own(false)), (self.second, second, self.own(true))];
+        let gets = sides.iter().filter(|(side, done, _)| *done && !side.puts()).count();
+        let done = |(side, done, own): &(Side, bool, Message)| (*done && side.puts()).then_some(*own);
+        let put: Vec<Message> = sides.iter().filter_map(done).collect();
+        let content = |put: &[Message]| [&held(HELD, 64)[gets..], put].concat();
+        let turned: Vec<Message> = put.iter().rev().copied().collect();
+        // The second can overtake the first before that has begun in earnest.
+        if put.len() == 2 { vec![content(&put), content(&turned)] } else { vec![content(&put)] }
+    }
+}

@@ -1,0 +1,310 @@
+//! Runs a scenario once for each boundary, with a death there.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ipcq_core::{Channel, QueueOptions, Transport};
+
+use super::cell::Cell;
+use super::ledger::message;
+use super::watchdog::stage;
+use crate::stepper::{Event, Target, Trace, Tracee, begin_marker, end_marker, reach};
+
+/// How far the dead process had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It had not begun.
+    Before,
+    /// It was inside the operation.
+    Inside,
+    /// The operation had returned.
+    After,
+}
+
+/// Which boundaries a scenario visits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visits {
+    /// All of them.
+    All,
+    /// Where what a death leaves behind changes: for scenarios in which a visit takes tens of milliseconds.
+    Edges,
+}
+
+/// An operation under which a process dies, and what must be true afterwards.
+pub trait Scenario {
+    /// What the test is called.
+    fn name(&self) -> &'static str;
+
+    /// How many variants it has; the boundaries of all are visited, and [`Cell::variant`] tells them apart.
+    ///
+    /// # Errors
+    /// When they cannot be counted.
+    fn variants(&self, _transport: &dyn Transport, _directory: &Path) -> Result<usize, String> {
+        Ok(1)
+    }
+
+    /// The queue; a small one by default, since survivors fill it.
+    fn options(&self) -> QueueOptions {
+        QueueOptions::new().capacity(8)
+    }
+
+    /// Which boundaries are visited.
+    fn visits(&self, _variant: usize) -> Visits {
+        Visits::All
+    }
+
+    /// What the process does before stepping begins; one put and one get by default, so that nothing is done
+    /// for the first time later.
+    ///
+    /// # Panics
+    /// When it fails, as in the two below.
+    fn warm(&self, cell: &Cell<'_>) {
+        put(&*cell.queue, 1);
+        get(&*cell.queue);
+    }
+
+    /// What the survivor does to the queue after that and before the operation.
+    ///
+    /// # Errors
+    /// When it fails.
+    fn prepare(&self, _cell: &mut Cell<'_>) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The operation under which the process dies, ready to be called: what it needs is made here, before
+    /// stepping begins.
+    fn act<'a>(&'a self, cell: &'a Cell<'_>) -> Box<dyn FnMut() + 'a>;
+
+    /// Wakes the process when the operation sleeps. By default it never sleeps.
+    fn wake(&self) -> Option<fn(&mut Cell<'_>)> {
+        None
+    }
+
+    /// Checks what is left.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn examine(&self, cell: &mut Cell<'_>, how: How) -> Result<(), String>;
+}
+
+/// What visiting all boundaries of a scenario found, when it found no fault.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The scenario.
+    pub name: &'static str,
+    /// Instructions of one operation.
+    pub instructions: usize,
+    /// Different states that a death can leave.
+    pub states: usize,
+    /// Boundaries at which a process was killed.
+    pub boundaries: usize,
+    /// Boundaries that the process did not come to, since it took another way.
+    pub missed: usize,
+    /// Times that the operation slept, while it was recorded.
+    pub sleeps: usize,
+    /// How long sleepers of other processes took to go on once they could.
+    pub wakes: Vec<Duration>,
+    /// The slowest operation of a survivor.
+    pub slowest: Duration,
+    /// How long it all took.
+    pub took: Duration,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, instructions, states, boundaries, missed, sleeps, wakes, slowest, took } = self;
+        write!(f, "{name}: instructions={instructions} states={states} boundaries={boundaries} ")?;
+        write!(f, "missed={missed} sleeps={sleeps} slowest={slowest:.1?} took={took:.1?}")?;
+        let late = wakes.iter().filter(|took| **took > PROMPT).count();
+        match wakes.iter().max() {
+            Some(longest) => write!(f, " wakes={} late={late} longest={longest:.1?}", wakes.len()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A sleeper goes on within 60 ms; the rest is for the scheduler of a busy machine.
+const PROMPT: Duration = Duration::from_millis(60 + 25);
+
+/// How long one boundary may take before the watchdog ends the program.
+const SECONDS: u32 = 20;
+/// How often a boundary is tried that a process did not come to: it may have met others in another order.
+const TRIES: usize = 4;
+
+/// Kills a process at each boundary of `scenario`, and examines what is left each time.
+///
+/// # Errors
+/// The first boundary at which something is wrong, and what.
+pub fn visit(
+    scenario: &dyn Scenario,
+    transport: &dyn Transport,
+    directory: &Path,
+) -> Result<Report, String> {
+    let begin = Instant::now();
+    let mut report = Report { name: scenario.name(), ..Report::default() };
+    stage(0, SECONDS);
+    for variant in 0..scenario.variants(transport, directory)? {
+        let mut run = Run { scenario, transport, directory, variant, report: &mut report };
+        run.all().map_err(|fault| format!("{} {variant}: {fault}", scenario.name()))?;
+    }
+    report.took = begin.elapsed();
+    Ok(report)
+}
+
+struct Run<'a> {
+    scenario: &'a dyn Scenario,
+    transport: &'a dyn Transport,
+    directory: &'a Path,
+    variant: usize,
+    report: &'a mut Report,
+}
+
+impl<'a> Run<'a> {
+    fn all(&mut self) -> Result<(), String> {
+        let trace = self.record()?;
+        let targets = match self.scenario.visits(self.variant) {
+            Visits::All => trace.all(),
+            Visits::Edges => trace.edges(),
+        };
+        self.report.instructions = self.report.instructions.max(trace.len());
+        self.report.states += trace.states();
+        self.report.sleeps += trace.sleeps.len();
+        for target in targets {
+            let died = self.die_at(&trace, &target);
+            died.map_err(|fault| format!("boundary {} of {}: {fault}", target.index, trace.len()))?;
+        }
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<(Cell<'a>, Tracee), String> {
+        let scenario = self.scenario;
+        let mut cell = Cell::new(self.transport, self.directory, &scenario.options())?;
+        cell.variant = self.variant;
+        let tracee = start(scenario, &cell, |cell| scenario.act(cell))?;
+        scenario.prepare(&mut cell)?;
+        Ok((cell, tracee))
+    }
+
+    /// One run to the end, step by step.
+    fn record(&mut self) -> Result<Trace, String> {
+        let (mut cell, mut tracee) = self.begin()?;
+        let trace = record(&mut cell, &mut tracee, self.scenario.wake())?;
+        tracee.kill().map_err(|error| error.to_string())?;
+        let examined = self.scenario.examine(&mut cell, How::After);
+        examined.map_err(|fault| format!("after the end: {fault}"))?;
+        self.note(&cell);
+        cell.clear()?;
+        Ok(trace)
+    }
+
+    /// One run to `target`, or a few where it has others to meet on its way.
+    fn die_at(&mut self, trace: &Trace, target: &Target) -> Result<(), String> {
+        let tries = if self.scenario.wake().is_some() { TRIES } else { 1 };
+        for _ in 0..tries {
+            stage(target.index, SECONDS);
+            if self.try_to_die_at(trace, target)? != How::After {
+                self.report.boundaries += 1;
+                return Ok(());
+            }
+        }
+        if std::env::var_os("IPCQ_STEP_MISSED").is_some() {
+            eprintln!("missed {target:?} {:x?}", trace.points[target.index]);
+        }
+        self.report.missed += 1;
+        Ok(())
+    }
+
+    fn try_to_die_at(&mut self, trace: &Trace, target: &Target) -> Result<How, String> {
+        let (mut cell, mut tracee) = self.begin()?;
+        let event = match self.scenario.wake() {
+            None => reach(&mut tracee, trace, target, None),
+            Some(wake) => reach(&mut tracee, trace, target, Some(&mut || wake(&mut cell))),
+        };
+        let event = event.map_err(|error| error.to_string())?;
+        tracee.kill().map_err(|error| error.to_string())?;
+        let how = match event {
+            Event::Ended => How::After,
+            _ if target.index == 0 => How::Before,
+            _ => How::Inside,
+        };
+        self.scenario.examine(&mut cell, how)?;
+        self.note(&cell);
+        cell.clear()?;
+        Ok(how)
+    }
+
+    fn note(&mut self, cell: &Cell<'_>) {
+        let report = &mut *self.report;
+        report.slowest = report.slowest.max(cell.slowest);
+        report.wakes.extend(cell.wakes.iter().copied());
+    }
+}
+
+/// A process that has been warmed and stands before what `act` makes ready.
+pub(super) fn start<'a>(
+    scenario: &dyn Scenario,
+    cell: &'a Cell<'_>,
+    act: impl FnOnce(&'a Cell<'_>) -> Box<dyn FnMut() + 'a>,
+) -> Result<Tracee, String> {
+    let tracee = Tracee::start(|| {
+        scenario.warm(cell);
+        let mut act = act(cell);
+        begin_marker();
+        act();
+        end_marker();
+    });
+    tracee.map_err(|error| error.to_string())
+}
+
+/// Records the operation of `tracee`, which `wake` wakes when it sleeps.
+pub(super) fn record(
+    cell: &mut Cell<'_>,
+    tracee: &mut Tracee,
+    wake: Option<fn(&mut Cell<'_>)>,
+) -> Result<Trace, String> {
+    stage(0, 6 * SECONDS);
+    let cell = RefCell::new(cell);
+    let mut states = States::default();
+    let number = |tracee: &Tracee| states.number(&cell.borrow(), tracee);
+    let trace = match wake {
+        None => Trace::record(tracee, number, None),
+        Some(wake) => Trace::record(tracee, number, Some(&mut || wake(&mut cell.borrow_mut()))),
+    };
+    trace.map_err(|error| format!("recording: {error}"))
+}
+
+/// Numbers the states that deaths leave: what is in the queue's files, which system calls have been made, and
+/// what the kernel will find in the robust list.
+#[derive(Default)]
+struct States {
+    number: usize,
+    storage: Vec<u8>,
+    robust: [u64; 3],
+    was_call: bool,
+}
+
+impl States {
+    fn number(&mut self, cell: &Cell<'_>, tracee: &Tracee) -> io::Result<usize> {
+        const SYSCALL: u64 = 0x050F;
+        let (storage, robust) = (cell.storage()?, tracee.robust_list()?);
+        let first = self.storage.is_empty() && self.robust == [0; 3];
+        if !first && (self.was_call || storage != self.storage || robust != self.robust) {
+            self.number += 1;
+        }
+        (self.storage, self.robust) = (storage, robust);
+        self.was_call = tracee.word(tracee.instruction_pointer()?)? & 0xFFFF == SYSCALL;
+        Ok(self.number)
+    }
+}
+
+fn put(queue: &dyn Channel, id: u64) {
+    queue.put(&[&message(id, 16).bytes()], ipcq_core::Wait::No).expect("room for a first message");
+}
+
+fn get(queue: &dyn Channel) {
+    let mut bytes = Vec::with_capacity(1 << 21);
+    queue.get(&mut bytes, ipcq_core::Wait::No).expect("the first message");
+}
