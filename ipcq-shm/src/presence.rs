@@ -1,10 +1,10 @@
 //! Who this process is in a queue: a participant while a call sleeps, a producer while a handle says so.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use ipcq_core::BackendError;
+use ipcq_core::os::failure::Failure;
+use ipcq_core::os::fork_lock::{ForkGuard, ForkLock};
 use ipcq_core::os::participants::{Participants, Producers, Table, Waiting};
-use ipcq_core::os::{failure::Failure, process};
+use ipcq_core::os::process;
 
 use crate::segment::Segment;
 use crate::wait::Side;
@@ -14,13 +14,13 @@ use crate::wait::Side;
 pub(crate) struct Presence {
     participants: Participants,
     /// The epoch of the process, and how many of its handles are registered as producers.
-    handles: Mutex<(u64, usize)>,
+    handles: ForkLock<(u64, usize)>,
 }
 
 impl Presence {
     /// The handles that are registered; none right after a fork.
-    fn handles(&self) -> MutexGuard<'_, (u64, usize)> {
-        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+    fn handles(&self) -> ForkGuard<'_, (u64, usize)> {
+        let mut handles = self.handles.lock();
         if handles.0 != process::epoch() {
             *handles = (process::epoch(), 0);
         }

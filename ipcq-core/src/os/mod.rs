@@ -12,6 +12,7 @@ compile_error!("ipcq needs a 64-bit Linux, 5.16 or newer");
 pub mod directory;
 pub mod event;
 pub mod failure;
+pub mod fork_lock;
 mod futex;
 pub mod inherit;
 pub mod lock;

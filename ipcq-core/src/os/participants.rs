@@ -36,7 +36,6 @@ mod table;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -45,6 +44,7 @@ use self::slot::Side;
 pub use self::slot::{Slot, Waiting};
 pub use self::table::{Producers, Table};
 use super::failure::Failure;
+use super::fork_lock::{ForkGuard, ForkLock};
 use super::process;
 
 /// What one process is in one queue: whether it has a slot, and whether it is a producer.
@@ -53,8 +53,8 @@ use super::process;
 /// by `fork`, and notices: in the child it starts anew. Every call is given the same [`Table`].
 #[derive(Debug, Default)]
 pub struct Participants {
-    /// The epoch of the process in which a thread is inside `join`, `leave` or a change of role; 0 for none.
-    busy: AtomicU64,
+    /// Held inside `join`, `leave` and a change of role.
+    inside: ForkLock<()>,
     /// The epoch of the process that has the slot `index`; 0 for none.
     joined: AtomicU64,
     index: AtomicU32,
@@ -67,7 +67,7 @@ impl Participants {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            busy: AtomicU64::new(0),
+            inside: ForkLock::new(()),
             joined: AtomicU64::new(0),
             index: AtomicU32::new(0),
             producer: AtomicU64::new(0),
@@ -82,7 +82,7 @@ impl Participants {
     pub fn join(&self, table: Table<'_>) -> Result<usize, JoinError> {
         match self.slot_index() {
             Some(index) => Ok(index),
-            None => self.join_alone(table, &self.alone()),
+            None => self.join_alone(table, &self.inside.lock()),
         }
     }
 
@@ -91,7 +91,7 @@ impl Participants {
     ///
     /// No other thread may use this object meanwhile for a call that waits.
     pub fn leave(&self, table: Table<'_>) {
-        let alone = self.alone();
+        let inside = self.inside.lock();
         let Some(index) = self.slot_index() else { return };
         if let Some(slot) = table.slots.get(index) {
             slot.release();
@@ -100,7 +100,7 @@ impl Participants {
         self.joined.store(0, Ordering::Release);
         // If this fails, closing the descriptor does the same in a moment, and the slot is already empty.
         let _ = record_lock::give_back(table.file, index);
-        drop(alone);
+        drop(inside);
     }
 
     /// Whether this process is a registered producer; costs two loads.
@@ -117,19 +117,19 @@ impl Participants {
         if self.is_producer() {
             return Ok(());
         }
-        let alone = self.alone();
-        let index = self.join_alone(table, &alone)?;
+        let inside = self.inside.lock();
+        let index = self.join_alone(table, &inside)?;
         // Another thread may have been here first, or the parent before `exec`.
         if !self.is_producer() {
             table.slot(index)?.set_producer();
-            self.producer.store(alone.epoch, Ordering::Relaxed);
+            self.producer.store(process::epoch(), Ordering::Relaxed);
         }
         Ok(())
     }
 
     /// Ends this process's registration as a producer; it keeps its slot.
     pub fn clear_producer(&self, table: Table<'_>) {
-        let _alone = self.alone();
+        let _inside = self.inside.lock();
         self.producer.store(0, Ordering::Relaxed);
         if let Some(slot) = self.slot_index().and_then(|index| table.slots.get(index)) {
             slot.clear_producer();
@@ -166,7 +166,7 @@ impl Participants {
         usize::try_from(self.index.load(Ordering::Relaxed)).ok()
     }
 
-    fn join_alone(&self, table: Table<'_>, alone: &Alone<'_>) -> Result<usize, JoinError> {
+    fn join_alone(&self, table: Table<'_>, _inside: &ForkGuard<'_, ()>) -> Result<usize, JoinError> {
         if let Some(index) = self.slot_index() {
             return Ok(index);
         }
@@ -175,45 +175,11 @@ impl Participants {
         let slot = table.slot(index)?;
         // A slot taken before `exec` may have the role already; calls that waited then are gone.
         slot.clear_waiting();
-        let producer = if slot.producer().0 { alone.epoch } else { 0 };
+        let producer = if slot.producer().0 { process::epoch() } else { 0 };
         self.producer.store(producer, Ordering::Relaxed);
         self.index.store(u32::try_from(index).unwrap_or(u32::MAX), Ordering::Relaxed);
-        self.joined.store(alone.epoch, Ordering::Release); // P1
+        self.joined.store(process::epoch(), Ordering::Release); // P1
         Ok(index)
-    }
-
-    /// Waits until no other thread of this process is inside. A thread of another process, which was inside when
-    /// this process was forked off, does not exist here and is not waited for.
-    ///
-    /// Held over a few system calls by threads of one process only, so that waiting is short, and rare.
-    fn alone(&self) -> Alone<'_> {
-        let epoch = process::epoch();
-        for attempt in 0_u32.. {
-            let inside = self.busy.load(Ordering::Relaxed);
-            let free = inside != epoch;
-            if free && self.busy.compare_exchange(inside, epoch, Ordering::Acquire, Ordering::Relaxed).is_ok()
-            {
-                break;
-            }
-            if attempt < 100 {
-                std::thread::yield_now();
-            } else {
-                std::thread::sleep(Duration::from_micros(50));
-            }
-        }
-        Alone { busy: &self.busy, epoch }
-    }
-}
-
-/// Stands for being the only thread inside; dropping it lets the next one in.
-struct Alone<'a> {
-    busy: &'a AtomicU64,
-    epoch: u64,
-}
-
-impl Drop for Alone<'_> {
-    fn drop(&mut self) {
-        self.busy.store(0, Ordering::Release);
     }
 }
 
@@ -264,20 +230,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_was_inside_in_the_parent_is_not_waited_for() -> Result<(), Box<dyn std::error::Error>> {
+    fn what_the_parent_had_is_not_the_childs() -> Result<(), Box<dyn std::error::Error>> {
         let file = tempfile::tempfile()?;
         let slots = [Slot::new(), Slot::new()];
         let table = Table::new(file.as_fd(), &slots);
         let inherited = Participants::new();
         // What a fork child finds when another thread of its parent was in the middle of everything.
         let of_the_parent = process::epoch() + 1;
-        inherited.busy.store(of_the_parent, Ordering::Relaxed);
         inherited.joined.store(of_the_parent, Ordering::Relaxed);
         inherited.index.store(1, Ordering::Relaxed);
         inherited.producer.store(of_the_parent, Ordering::Relaxed);
         assert!(!inherited.is_producer());
         assert_eq!(inherited.join(table)?, 0);
-        assert_eq!(inherited.busy.load(Ordering::Relaxed), 0);
         Ok(())
     }
 

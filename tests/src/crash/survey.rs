@@ -98,7 +98,8 @@ fn expect_len(queue: &dyn Channel, expected: usize) -> Result<(), String> {
     let fail = |error| format!("an observer says: {error}");
     let (len, empty) = (queue.len().map_err(fail)?, queue.is_empty().map_err(fail)?);
     let full = queue.is_full().map_err(fail)?;
-    let right = len == expected && empty == (expected == 0) && full == (expected == queue.identity().capacity);
+    let right =
+        len == expected && empty == (expected == 0) && full == (expected == queue.identity().capacity);
     let seen = || format!("with {expected} messages len is {len}, is_empty {empty}, is_full {full}");
     right.then_some(()).ok_or_else(seen)
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipcq_core::{
-    BackendError, BackendErrorKind, Capabilities, Channel, CreateError, GetFault, Identity, Lifetime, OpenError,
-    PutFault, QueueName, QueueOptions, RemoveError, Stat, Transport, Wait,
+    BackendError, BackendErrorKind, Capabilities, Channel, CreateError, GetFault, Identity, Lifetime,
+    OpenError, PutFault, QueueName, QueueOptions, RemoveError, Stat, Transport, Wait,
 };
 
 use super::board::board;

@@ -138,11 +138,7 @@ const TRIES: usize = 4;
 ///
 /// # Errors
 /// The first boundary at which something is wrong, and what.
-pub fn visit(
-    scenario: &dyn Scenario,
-    transport: &dyn Transport,
-    directory: &Path,
-) -> Result<Report, String> {
+pub fn visit(scenario: &dyn Scenario, transport: &dyn Transport, directory: &Path) -> Result<Report, String> {
     let begin = Instant::now();
     let mut report = Report { name: scenario.name(), ..Report::default() };
     stage(0, SECONDS);

@@ -98,11 +98,7 @@ fn step_until(
     tracee.go_on(None)
 }
 
-fn settle(
-    tracee: &mut Tracee,
-    event: &mut Event,
-    asleep: &mut Option<&mut dyn FnMut()>,
-) -> io::Result<()> {
+fn settle(tracee: &mut Tracee, event: &mut Event, asleep: &mut Option<&mut dyn FnMut()>) -> io::Result<()> {
     while *event == Event::Asleep {
         if let Some(wake) = asleep.as_mut() {
             wake();

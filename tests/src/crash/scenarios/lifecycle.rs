@@ -48,7 +48,9 @@ fn other() -> QueueName {
 
 fn left_over(cell: &Cell<'_>) -> Result<(), String> {
     let files = cell.files_now().map_err(|error| error.to_string())?;
-    (files == cell.files).then_some(()).ok_or_else(|| format!("left over: {files:?}, at first {:?}", cell.files))
+    (files == cell.files)
+        .then_some(())
+        .ok_or_else(|| format!("left over: {files:?}, at first {:?}", cell.files))
 }
 
 /// The making of a second queue.
