@@ -16,7 +16,7 @@ use crate::waiting::at_most;
 /// How many messages are taken at once: with their delimiters they stay near [`AHEAD`] bytes.
 const BATCH: usize = AHEAD / 4;
 /// How often a waiting `get` looks whether anybody still reads stdout: rare enough to cost nothing.
-const LOOK_AT_STDOUT: Duration = Duration::from_millis(500);
+const LOOK_AT_STDOUT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(backends: &Backends, args: &GetArgs, diagnostics: &Diagnostics) -> Result<(), Failure> {
     let channel = backends.open(&args.queue)?;

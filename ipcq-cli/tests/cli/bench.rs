@@ -33,7 +33,8 @@ fn every_measurement_is_a_json_object(sandbox: &Sandbox) {
         assert_eq!(row["reference"], "crossbeam-channel");
     }
     let round_trips: Vec<_> = rows.iter().filter(|row| row["measured"] == "round_trip").collect();
-    assert_eq!(round_trips.len(), 2, "{rows:#?}");
+    // Two sizes, busy and blocking.
+    assert_eq!(round_trips.len(), 4, "{rows:#?}");
     for row in round_trips {
         assert!(row["p50_us"].as_f64() <= row["p99_us"].as_f64(), "{row}");
         assert!(row["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{row}");
@@ -44,10 +45,11 @@ fn the_table_has_a_row_for_every_measurement(sandbox: &Sandbox) {
     let command = "bench --messages 2000 --size 64 --producers 2 --repetitions 1";
     let stdout = sandbox.ipcq(command).done().succeeds().stdout();
     let lines: Vec<_> = stdout.lines().collect();
-    assert_eq!(lines.len(), 6, "{stdout}");
+    assert_eq!(lines.len(), 7, "{stdout}");
     assert!(lines[1].contains("2x1") && lines[1].contains("one"), "{stdout}");
     assert!(lines[2].contains("2x1") && lines[2].contains("batches of 64"), "{stdout}");
     assert!(lines[4].contains("round trip"), "{stdout}");
+    assert!(lines[5].contains("busy") && lines[6].contains("blocking"), "{stdout}");
 }
 
 fn the_reference_can_be_left_out(sandbox: &Sandbox) {
@@ -58,7 +60,7 @@ fn the_reference_can_be_left_out(sandbox: &Sandbox) {
 
 fn odd_sizes_and_shapes_are_measured(sandbox: &Sandbox) {
     let rows = bench(sandbox, "--seconds 0.01 --size 0,1,9,1000 --producers 3 --consumers 2");
-    assert_eq!(rows.len(), 12, "{rows:#?}");
+    assert_eq!(rows.len(), 16, "{rows:#?}");
     let throughput = rows.iter().filter(|row| row["measured"] == "throughput");
     throughput.for_each(|row| assert_eq!((&row["producers"], &row["consumers"]), (&3.into(), &2.into())));
 }

@@ -26,14 +26,14 @@ fn every_producer_puts_and_every_message_is_consumed_once(sandbox: &Sandbox) {
 }
 
 fn no_messages_are_no_lines(sandbox: &Sandbox) {
-    sandbox.ipcq("demo -n 0").done().is_silent();
+    sandbox.ipcq("demo -n 0").done().says_nothing();
 }
 
 fn nothing_is_left_behind(sandbox: &Sandbox) {
     sandbox.ipcq("demo").done().succeeds();
     let left: Vec<_> = std::fs::read_dir(sandbox.directory()).expect("the directory").collect();
     assert!(left.is_empty(), "{left:?}");
-    sandbox.ipcq("ls").done().is_silent();
+    sandbox.ipcq("ls").done().says_nothing();
 }
 
 fn a_reader_that_leaves_early_is_no_failure(sandbox: &Sandbox) {

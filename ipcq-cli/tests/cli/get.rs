@@ -38,9 +38,9 @@ fn the_number_asked_for_is_taken_and_no_more(sandbox: &Sandbox) {
 fn all_ends_with_an_empty_queue(sandbox: &Sandbox) {
     sandbox.ipcq("put jobs a b c --create").done().succeeds();
     sandbox.ipcq("get jobs --all").done().prints("a\nb\nc\n");
-    sandbox.ipcq("get jobs --all").done().is_silent();
+    sandbox.ipcq("get jobs --all").done().says_nothing();
     sandbox.ipcq("close jobs").done().succeeds();
-    sandbox.ipcq("get jobs --all").done().is_silent();
+    sandbox.ipcq("get jobs --all").done().says_nothing();
 }
 
 fn all_waits_for_more_as_long_as_asked(sandbox: &Sandbox) {
@@ -57,8 +57,8 @@ fn follow_ends_with_a_closed_and_drained_queue(sandbox: &Sandbox) {
     assert_eq!((getter.line().as_str(), getter.line().as_str()), ("a", "b"));
     sandbox.ipcq("put jobs c --close").done().succeeds();
     assert_eq!(getter.line(), "c");
-    getter.end().is_silent();
-    sandbox.ipcq("get jobs --follow").done().is_silent();
+    getter.end().says_nothing();
+    sandbox.ipcq("get jobs --follow").done().says_nothing();
 }
 
 fn an_empty_queue_is_status_1(sandbox: &Sandbox) {
@@ -156,7 +156,7 @@ fn a_full_disk_is_a_failure(sandbox: &Sandbox) {
 fn messages_longer_than_a_length_can_say_are_refused(sandbox: &Sandbox) {
     let made = sandbox.ipcq("create jobs --max-message 5GiB").done();
     if made.stderr().is_empty() {
-        made.is_silent();
+        made.says_nothing();
         let refused = sandbox.ipcq("get jobs --length-prefixed --no-wait").done();
         refused.fails(2, &[&sandbox.label("jobs"), "--raw"]);
     } else {

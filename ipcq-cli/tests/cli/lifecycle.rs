@@ -21,13 +21,13 @@ on_every_transport! {
 }
 
 fn a_queue_stays_until_it_is_removed(sandbox: &Sandbox) {
-    sandbox.ipcq("create jobs").done().is_silent();
-    sandbox.ipcq("put jobs one two").done().is_silent();
+    sandbox.ipcq("create jobs").done().says_nothing();
+    sandbox.ipcq("put jobs one two").done().says_nothing();
     sandbox.ipcq("get jobs").done().prints("one\n");
     assert_eq!(sandbox.len("jobs"), 1);
-    sandbox.ipcq("rm jobs").done().is_silent();
+    sandbox.ipcq("rm jobs").done().says_nothing();
     sandbox.ipcq("stat jobs").done().fails(2, &[&sandbox.label("jobs"), "ipcq create jobs", "ipcq ls"]);
-    sandbox.ipcq("create jobs").done().is_silent();
+    sandbox.ipcq("create jobs").done().says_nothing();
     assert_eq!(sandbox.len("jobs"), 0);
 }
 
@@ -64,7 +64,7 @@ fn stat_is_one_field_a_line_for_people(sandbox: &Sandbox) {
 }
 
 fn ls_shows_every_queue(sandbox: &Sandbox) {
-    sandbox.ipcq("ls").done().is_silent();
+    sandbox.ipcq("ls").done().says_nothing();
     for name in ["b", "a", "c"] {
         sandbox.ipcq(&format!("create {name}")).done().succeeds();
     }
@@ -106,7 +106,7 @@ fn a_file_that_is_no_queue_is_refused_and_can_be_removed(sandbox: &Sandbox) {
         for command in ["put jobs a", "get jobs --no-wait", "stat jobs", "close jobs"] {
             sandbox.ipcq(command).done().fails(2, &[&label]);
         }
-        sandbox.ipcq("rm jobs").done().is_silent();
+        sandbox.ipcq("rm jobs").done().says_nothing();
     }
 }
 
@@ -128,8 +128,8 @@ fn max_is_the_largest_capacity(sandbox: &Sandbox) {
 fn closing_twice_is_no_error(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs").done().succeeds();
     sandbox.ipcq("put jobs last").done().succeeds();
-    sandbox.ipcq("close jobs").done().is_silent();
-    sandbox.ipcq("close jobs").done().is_silent();
+    sandbox.ipcq("close jobs").done().says_nothing();
+    sandbox.ipcq("close jobs").done().says_nothing();
     assert_eq!(sandbox.stat("jobs")["closed"], true);
     sandbox.ipcq("put jobs more").done().fails(3, &[&sandbox.label("jobs"), "closed"]);
     sandbox.ipcq("get jobs").done().prints("last\n");
@@ -140,14 +140,14 @@ fn rm_removes_what_it_can(sandbox: &Sandbox) {
     sandbox.ipcq("create a").done().succeeds();
     sandbox.ipcq("create b").done().succeeds();
     sandbox.ipcq("rm a missing b").done().fails(2, &[&sandbox.label("missing")]);
-    sandbox.ipcq("ls").done().is_silent();
+    sandbox.ipcq("ls").done().says_nothing();
 }
 
 fn removing_wakes_who_waits(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs --capacity 1").done().succeeds();
     let getter = sandbox.ipcq("get jobs").start();
     sandbox.await_getters("jobs", 1);
-    sandbox.ipcq("rm jobs").done().is_silent();
+    sandbox.ipcq("rm jobs").done().says_nothing();
     getter.end().fails(3, &[&sandbox.label("jobs"), "closed"]);
 }
 
@@ -165,15 +165,15 @@ fn an_auto_close_queue_counts_a_producer_before_its_first_message(sandbox: &Sand
     sandbox.ipcq("get jobs").done().prints("early\n");
     sandbox.ipcq("put jobs other").done().succeeds();
     slow.feed(b"late\n");
-    slow.end().is_silent();
+    slow.end().says_nothing();
     sandbox.ipcq("get jobs --follow").done().prints("other\nlate\n");
 }
 
 fn gc_never_removes_a_queue_that_nobody_has_open(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs").done().succeeds();
     sandbox.ipcq("put jobs kept").done().succeeds();
-    sandbox.ipcq("gc").done().is_silent();
-    sandbox.ipcq("gc --format json").done().is_silent();
+    sandbox.ipcq("gc").done().says_nothing();
+    sandbox.ipcq("gc --format json").done().says_nothing();
     sandbox.ipcq("get jobs --timeout 1s").done().prints("kept\n");
 }
 

@@ -15,23 +15,23 @@ fn numbers(to: u32) -> String {
 
 fn a_queue_is_filled_and_emptied_by_processes_that_never_meet(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs --capacity 200000").done().succeeds();
-    sandbox.shell("seq 100000 | ipcq put jobs").done().is_silent();
+    sandbox.shell("seq 100000 | ipcq put jobs").done().says_nothing();
     assert_eq!(sandbox.len("jobs"), 100_000);
-    sandbox.shell("ipcq get jobs --all | cmp - <(seq 100000)").done().is_silent();
+    sandbox.shell("ipcq get jobs --all | cmp - <(seq 100000)").done().says_nothing();
     assert_eq!(sandbox.len("jobs"), 0);
 }
 
 fn a_stream_passes_while_it_is_made(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs").done().succeeds();
     let getter = sandbox.ipcq("get jobs --follow").start();
-    sandbox.shell("seq 200000 | ipcq put jobs --close").done().is_silent();
+    sandbox.shell("seq 200000 | ipcq put jobs --close").done().says_nothing();
     getter.end().prints(numbers(200_000));
 }
 
 fn several_streams_meet_in_one_queue(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs").done().succeeds();
     let getter = sandbox.ipcq("get jobs --follow").start();
-    sandbox.shell("for i in 1 2 3; do seq 5000 | ipcq put jobs & done; wait").done().is_silent();
+    sandbox.shell("for i in 1 2 3; do seq 5000 | ipcq put jobs & done; wait").done().says_nothing();
     sandbox.ipcq("close jobs").done().succeeds();
     let mut got: Vec<u32> =
         getter.end().succeeds().stdout().lines().map(|line| line.parse().expect("a number")).collect();
@@ -53,7 +53,7 @@ fn a_long_message_arrives_whole(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs").done().succeeds();
     let empty = sandbox.stat("jobs")["bytes"].as_u64().expect("a number of bytes");
     let message = noise(20 << 20);
-    sandbox.ipcq("put jobs --raw").input(&message).done().is_silent();
+    sandbox.ipcq("put jobs --raw").input(&message).done().says_nothing();
     let got = sandbox.ipcq("get jobs --raw").done().succeeds();
     assert!(got.bytes() == message, "the message has changed");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
@@ -66,6 +66,6 @@ fn long_and_short_messages_keep_their_order(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs").done().succeeds();
     let long = "x".repeat(3 << 20);
     let lines = format!("a\n{long}\nb\n\n{long}\nc\n");
-    sandbox.ipcq("put jobs --close").input(&lines).done().is_silent();
+    sandbox.ipcq("put jobs --close").input(&lines).done().says_nothing();
     sandbox.ipcq("get jobs --follow").done().prints(lines);
 }

@@ -26,25 +26,25 @@ on_every_transport! {
 
 fn each_argument_is_a_message(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs").done().succeeds();
-    sandbox.ipcq_with(&["put", "jobs", "a b", "", "c\nd"]).done().is_silent();
-    sandbox.ipcq_with(&["put", "jobs", "--", "--close"]).done().is_silent();
+    sandbox.ipcq_with(&["put", "jobs", "a b", "", "c\nd"]).done().says_nothing();
+    sandbox.ipcq_with(&["put", "jobs", "--", "--close"]).done().says_nothing();
     sandbox.ipcq("get jobs --all -0").done().prints("a b\0\0c\nd\0--close\0");
 }
 
 fn each_line_is_a_message(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs").done().succeeds();
-    sandbox.ipcq("put jobs").input("a b\n\nc\r\nlast").done().is_silent();
+    sandbox.ipcq("put jobs").input("a b\n\nc\r\nlast").done().says_nothing();
     sandbox.ipcq("get jobs --all -0").done().prints("a b\0\0c\r\0last\0");
 }
 
 fn empty_input_puts_nothing(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs").done().succeeds();
     for framing in ["", "-0", "--length-prefixed"] {
-        sandbox.ipcq(&format!("put jobs {framing}")).done().is_silent();
+        sandbox.ipcq(&format!("put jobs {framing}")).done().says_nothing();
         assert_eq!(sandbox.len("jobs"), 0, "{framing}");
     }
     // All of stdin is one message, and it has no bytes.
-    sandbox.ipcq("put jobs --raw").done().is_silent();
+    sandbox.ipcq("put jobs --raw").done().says_nothing();
     assert_eq!(sandbox.len("jobs"), 1);
 }
 
@@ -56,17 +56,17 @@ fn what_has_arrived_is_put_before_more_is_read(sandbox: &Sandbox) {
         putter.feed(format!("{line}\nincomplete ").as_bytes());
         assert_eq!(getter.line().trim_start_matches("incomplete "), line);
     }
-    putter.end().is_silent();
+    putter.end().says_nothing();
     assert_eq!(getter.line(), "incomplete ");
     sandbox.ipcq("close jobs").done().succeeds();
-    getter.end().is_silent();
+    getter.end().says_nothing();
 }
 
 fn nul_raw_and_lengths_separate_messages(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs").done().succeeds();
-    sandbox.ipcq("put jobs -0").input("a\nb\0c").done().is_silent();
-    sandbox.ipcq("put jobs --raw").input("d\0\ne\n").done().is_silent();
-    sandbox.ipcq("put jobs --length-prefixed").input(b"\0\0\0\x02f\n\0\0\0\0").done().is_silent();
+    sandbox.ipcq("put jobs -0").input("a\nb\0c").done().says_nothing();
+    sandbox.ipcq("put jobs --raw").input("d\0\ne\n").done().says_nothing();
+    sandbox.ipcq("put jobs --length-prefixed").input(b"\0\0\0\x02f\n\0\0\0\0").done().says_nothing();
     let expected = b"\0\0\0\x03a\nb\0\0\0\x01c\0\0\0\x05d\0\ne\n\0\0\0\x02f\n\0\0\0\0";
     sandbox.ipcq("get jobs --all --length-prefixed").done().prints(expected);
 }
@@ -81,7 +81,7 @@ fn a_cut_short_message_is_not_put(sandbox: &Sandbox) {
 fn capacity_is_exact(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs --capacity 3").done().succeeds();
     for message in ["a", "b", "c"] {
-        sandbox.ipcq(&format!("put jobs {message} --no-wait")).done().is_silent();
+        sandbox.ipcq(&format!("put jobs {message} --no-wait")).done().says_nothing();
     }
     let label = sandbox.label("jobs");
     sandbox.ipcq("put jobs d --no-wait").done().fails(1, &[&label, "full"]);
@@ -108,7 +108,7 @@ fn each_message_has_all_of_its_time(sandbox: &Sandbox) {
     for expected in ["a\n", "b\n", "c\n", "d\n", "e\n"] {
         sandbox.ipcq("get jobs").done().prints(expected);
     }
-    putter.end().is_silent();
+    putter.end().says_nothing();
 }
 
 fn a_putter_waits_for_room(sandbox: &Sandbox) {
@@ -117,7 +117,7 @@ fn a_putter_waits_for_room(sandbox: &Sandbox) {
     sandbox.await_putters("jobs", 1);
     assert_eq!(sandbox.len("jobs"), 1);
     sandbox.ipcq("get jobs -n 2").done().prints("a\nb\n");
-    putter.end().is_silent();
+    putter.end().says_nothing();
 }
 
 fn closing_wakes_a_putter_that_waits(sandbox: &Sandbox) {
@@ -131,14 +131,14 @@ fn closing_wakes_a_putter_that_waits(sandbox: &Sandbox) {
 
 fn a_queue_is_made_on_request(sandbox: &Sandbox) {
     sandbox.ipcq("put jobs a").done().fails(2, &[&sandbox.label("jobs"), "ipcq create jobs"]);
-    sandbox.ipcq("put jobs a --create").done().is_silent();
-    sandbox.ipcq("put jobs b --create").done().is_silent();
+    sandbox.ipcq("put jobs a --create").done().says_nothing();
+    sandbox.ipcq("put jobs b --create").done().says_nothing();
     assert_eq!(sandbox.stat("jobs")["capacity"], 1000);
     sandbox.ipcq("get jobs -n 2").done().prints("a\nb\n");
 }
 
 fn the_queue_is_closed_on_request(sandbox: &Sandbox) {
-    sandbox.ipcq("put jobs --create --close").input("a\nb\n").done().is_silent();
+    sandbox.ipcq("put jobs --create --close").input("a\nb\n").done().says_nothing();
     sandbox.ipcq("get jobs --follow").done().prints("a\nb\n");
     sandbox.ipcq("put jobs c").done().fails(3, &["closed"]);
 }
@@ -171,6 +171,6 @@ fn another_codec_is_respected(sandbox: &Sandbox) {
     let label = sandbox.label("typed");
     sandbox.ipcq("put typed a").done().fails(2, &[&label, "codec other", "--as-is"]);
     assert_eq!(sandbox.len("typed"), 0);
-    sandbox.ipcq("put typed a --as-is").done().is_silent();
+    sandbox.ipcq("put typed a --as-is").done().says_nothing();
     sandbox.ipcq("get typed").done().prints("a\n");
 }

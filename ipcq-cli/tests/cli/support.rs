@@ -262,7 +262,7 @@ impl Done {
 
     /// It succeeds, prints nothing and says nothing.
     #[track_caller]
-    pub(crate) fn is_silent(self) -> Self {
+    pub(crate) fn says_nothing(self) -> Self {
         assert!(self.stderr.is_empty(), "should say nothing\n{self}");
         self.prints("")
     }

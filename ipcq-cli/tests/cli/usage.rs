@@ -42,7 +42,7 @@ fn a_bad_size_duration_or_capacity_is_refused(sandbox: &Sandbox) {
         get.fails(2, &["--timeout", "500ms"]);
     }
     sandbox.ipcq("create jobs --max-message 1000000TiB").done().fails(2, &[sandbox.transport()]);
-    sandbox.ipcq("ls").done().is_silent();
+    sandbox.ipcq("ls").done().says_nothing();
 }
 
 fn flags_that_contradict_each_other_are_refused(sandbox: &Sandbox) {
@@ -62,13 +62,13 @@ fn flags_that_contradict_each_other_are_refused(sandbox: &Sandbox) {
 
 fn a_queue_can_be_named_with_its_transport(sandbox: &Sandbox) {
     let label = sandbox.label("jobs");
-    sandbox.ipcq(&format!("create {label}")).done().is_silent();
-    sandbox.ipcq(&format!("put {label} a b c")).done().is_silent();
+    sandbox.ipcq(&format!("create {label}")).done().says_nothing();
+    sandbox.ipcq(&format!("put {label} a b c")).done().says_nothing();
     sandbox.ipcq(&format!("get {label}")).done().prints("a\n");
     sandbox.ipcq("get jobs").env("IPCQ_TRANSPORT", "").done().prints("b\n");
     let chosen = format!("-t {} get {label}", sandbox.transport());
     sandbox.ipcq(&chosen).done().prints("c\n");
-    sandbox.ipcq(&format!("rm {label}")).done().is_silent();
+    sandbox.ipcq(&format!("rm {label}")).done().says_nothing();
 }
 
 fn a_directory_that_cannot_be_used_is_named(sandbox: &Sandbox) {

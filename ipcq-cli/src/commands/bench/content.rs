@@ -24,16 +24,23 @@ impl Maker {
     }
 
     /// The next message.
+    #[inline]
     pub(super) fn make(&mut self) -> &[u8] {
-        let size = self.message.len();
-        let number = self.next.to_le_bytes();
-        let head = size.min(WORD);
-        self.message[..head].copy_from_slice(&number[..head]);
-        if size >= 2 * WORD {
-            self.message[size - WORD..].copy_from_slice(&mix(self.next).to_le_bytes());
-        }
-        self.sum = self.sum.wrapping_add(mix(number_in(&self.message)));
+        let (number, mixed) = (self.next.to_le_bytes(), mix(self.next));
         self.next += 1;
+        if let Some(head) = self.message.first_chunk_mut::<WORD>() {
+            *head = number;
+            self.sum = self.sum.wrapping_add(mixed);
+        } else {
+            let size = self.message.len();
+            self.message.copy_from_slice(&number[..size]);
+            self.sum = self.sum.wrapping_add(mix(number_in(&self.message)));
+        }
+        if self.message.len() >= 2 * WORD
+            && let Some(tail) = self.message.last_chunk_mut::<WORD>()
+        {
+            *tail = mixed.to_le_bytes();
+        }
         &self.message
     }
 
@@ -59,14 +66,16 @@ impl Checker {
     }
 
     /// Whether `message` is one that a [`Maker`] made and that may come now.
+    #[inline]
     pub(super) fn check(&mut self, message: &[u8]) -> bool {
         if message.len() != self.size {
             return false;
         }
         let number = number_in(message);
-        self.sum = self.sum.wrapping_add(mix(number));
+        let mixed = mix(number);
+        self.sum = self.sum.wrapping_add(mixed);
         // A shorter message has no room for all of its number.
-        self.size < WORD || (self.is_in_order(number) && self.is_whole(number, message))
+        self.size < WORD || (self.is_in_order(number) && self.is_whole(mixed, message))
     }
 
     fn is_in_order(&mut self, number: u64) -> bool {
@@ -79,25 +88,25 @@ impl Checker {
         in_order
     }
 
-    fn is_whole(&self, number: u64, message: &[u8]) -> bool {
-        if self.size < 2 * WORD {
+    fn is_whole(&self, mixed: u64, message: &[u8]) -> bool {
+        let Some((body, tail)) = message[WORD..].split_last_chunk::<WORD>() else {
             return message[WORD..].iter().all(|&byte| byte == FILLER);
-        }
-        let (body, tail) = message[WORD..].split_at(self.size - 2 * WORD);
-        let checked = if body.len() <= CHECKED_WHOLE {
-            body
-        } else {
-            let places = u64::try_from(body.len() - WINDOW).unwrap_or(1);
-            let from = usize::try_from(mix(number) % places).unwrap_or(0);
-            &body[from..from + WINDOW]
         };
-        tail == mix(number).to_le_bytes() && *checked == self.filler[..checked.len()]
+        let checked = if body.len() <= CHECKED_WHOLE { body } else { window(body, mixed) };
+        *tail == mixed.to_le_bytes() && *checked == self.filler[..checked.len()]
     }
 
     /// What the numbers of all messages so far come to.
     pub(super) const fn sum(&self) -> u64 {
         self.sum
     }
+}
+
+/// A part of a long message, elsewhere in each.
+fn window(body: &[u8], mixed: u64) -> &[u8] {
+    let places = u64::try_from(body.len() - WINDOW).unwrap_or(1);
+    let from = usize::try_from(mixed % places).unwrap_or(0);
+    &body[from..from + WINDOW]
 }
 
 fn number_in(message: &[u8]) -> u64 {

@@ -35,7 +35,26 @@ pub(super) enum How {
     /// This many in each call.
     Batches(usize),
     /// There and back, before the next one.
-    RoundTrip,
+    RoundTrip(Waiting),
+}
+
+/// How both sides of a round trip wait for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Waiting {
+    /// They ask again at once: nobody sleeps.
+    Busy,
+    /// They wait as `get` does, and may fall asleep.
+    Blocking,
+}
+
+impl Waiting {
+    /// Its name in results.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Blocking => "blocking",
+        }
+    }
 }
 
 /// What one process did.
@@ -86,8 +105,8 @@ impl Queues {
             (How::OneByOne, false) => self.get_each(job),
             (How::Batches(batch), true) => self.put_batches(number, job, batch),
             (How::Batches(batch), false) => self.get_batches(job, batch),
-            (How::RoundTrip, true) => self.ping(number, job),
-            (How::RoundTrip, false) => self.pong(job),
+            (How::RoundTrip(waiting), true) => self.ping(number, job, waiting),
+            (How::RoundTrip(waiting), false) => self.pong(job, waiting),
         };
         let report = done.unwrap_or_else(|fault| Report { fault: Some(fault), ..Report::default() });
         Report { put: puts, messages: job.messages, ..report }
@@ -142,7 +161,7 @@ impl Queues {
         Ok(Report { began, ended: now(), sum: checker.sum(), ..Report::default() })
     }
 
-    fn ping(&self, number: u32, job: Job) -> Result<Report, String> {
+    fn ping(&self, number: u32, job: Job, waiting: Waiting) -> Result<Report, String> {
         let (mut maker, mut checker) = (Maker::new(number, job.size), Checker::new(job.size));
         let mut message = Vec::with_capacity(job.size);
         let mut times = Vec::with_capacity(job.messages);
@@ -150,7 +169,7 @@ impl Queues {
         let mut before = began;
         for _ in 0..job.messages {
             self.forth.put(&[maker.make()], Wait::Forever).map_err(|fault| fault.to_string())?;
-            self.back.get(&mut message, Wait::Forever).map_err(|fault| fault.to_string())?;
+            receive(&*self.back, &mut message, waiting)?;
             ensure(checker.check(&message))?;
             let after = now();
             times.push(after - before);
@@ -160,15 +179,26 @@ impl Queues {
         Ok(Report { began, ended: before, sum: maker.sum(), p50, p99, ..Report::default() })
     }
 
-    fn pong(&self, job: Job) -> Result<Report, String> {
+    fn pong(&self, job: Job, waiting: Waiting) -> Result<Report, String> {
         let (mut checker, mut message) = (Checker::new(job.size), Vec::with_capacity(job.size));
         let began = now();
         for _ in 0..job.messages {
-            self.forth.get(&mut message, Wait::Forever).map_err(|fault| fault.to_string())?;
+            receive(&*self.forth, &mut message, waiting)?;
             self.back.put(&[&message], Wait::Forever).map_err(|fault| fault.to_string())?;
             ensure(checker.check(&message))?;
         }
         Ok(Report { began, ended: now(), sum: checker.sum(), ..Report::default() })
+    }
+}
+
+fn receive(queue: &dyn Channel, message: &mut Vec<u8>, waiting: Waiting) -> Result<(), String> {
+    let wait = if waiting == Waiting::Busy { Wait::No } else { Wait::Forever };
+    loop {
+        match queue.get(message, wait) {
+            Ok(()) => return Ok(()),
+            Err(GetFault::Empty | GetFault::Busy) => std::hint::spin_loop(),
+            Err(fault) => return Err(fault.to_string()),
+        }
     }
 }
 

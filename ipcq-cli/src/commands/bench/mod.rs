@@ -15,8 +15,8 @@ use std::time::Duration;
 use ipcq_core::Transport;
 
 use self::crew::{Crew, Measured, Shape};
-use self::job::How;
 pub(super) use self::job::work;
+use self::job::{How, Waiting};
 use self::report::Results;
 use crate::args::{BenchArgs, Format};
 use crate::backend::Backends;
@@ -47,7 +47,8 @@ pub(super) fn run(
             for shape in shapes(args) {
                 bench.throughput(shape, &mut results)?;
             }
-            bench.round_trips(&mut results)?;
+            bench.round_trips(Waiting::Busy, &mut results)?;
+            bench.round_trips(Waiting::Blocking, &mut results)?;
         }
     }
     diagnostics.progress("");
@@ -98,21 +99,22 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn round_trips(&self, results: &mut Results) -> Result<(), Failure> {
+    fn round_trips(&self, waiting: Waiting, results: &mut Results) -> Result<(), Failure> {
         let shape = Shape { producers: 1, consumers: 1 };
         let mut crew = self.crew(shape)?;
-        let count = self.calibrated(shape, |count| crew.measure(How::RoundTrip, self.size, count))?;
+        let count =
+            self.calibrated(shape, |count| crew.measure(How::RoundTrip(waiting), self.size, count))?;
         let (mut own, mut beside) = (Vec::new(), Vec::new());
         for repetition in 1..=self.args.repetitions.get() {
-            self.progress("round trips", repetition);
-            own.push(crew.measure(How::RoundTrip, self.size, count)?);
+            self.progress(&format!("{} round trips", waiting.as_str()), repetition);
+            own.push(crew.measure(How::RoundTrip(waiting), self.size, count)?);
             if !self.args.no_reference {
-                beside.push(self.reference(shape, How::RoundTrip, count)?);
+                beside.push(self.reference(shape, How::RoundTrip(waiting), count)?);
             }
         }
         crew.finish()?;
         let reference = (!beside.is_empty()).then(|| percentiles(&beside));
-        results.add_round_trip(self.transport.name(), self.size, percentiles(&own), reference);
+        results.add_round_trip(self.transport.name(), (waiting, self.size), percentiles(&own), reference);
         Ok(())
     }
 

@@ -7,11 +7,11 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use super::content::{Checker, Maker};
 use super::crew::{Measured, Shape, rate};
-use super::job::{How, now, percentiles};
+use super::job::{How, Waiting, now, percentiles};
 use crate::failure::Failure;
 
 /// The longest message that is moved inside the channel.
@@ -63,8 +63,8 @@ pub(super) fn measure(
     messages: usize,
 ) -> Result<Measured, Failure> {
     match (how, size <= INSIDE) {
-        (How::RoundTrip, true) => round_trips::<Inside>(size, capacity, messages),
-        (How::RoundTrip, false) => round_trips::<Box<[u8]>>(size, capacity, messages),
+        (How::RoundTrip(waiting), true) => round_trips::<Inside>(size, capacity, messages, waiting),
+        (How::RoundTrip(waiting), false) => round_trips::<Box<[u8]>>(size, capacity, messages, waiting),
         (_, true) => throughput::<Inside>(shape, size, capacity, messages),
         (_, false) => throughput::<Box<[u8]>>(shape, size, capacity, messages),
     }
@@ -145,21 +145,26 @@ fn summarise(
     Ok(Measured { rate: rate(messages, Duration::from_nanos(ended - began)), p50: 0, p99: 0 })
 }
 
-fn round_trips<P: Payload>(size: usize, capacity: usize, messages: usize) -> Result<Measured, Failure> {
+fn round_trips<P: Payload>(
+    size: usize,
+    capacity: usize,
+    messages: usize,
+    waiting: Waiting,
+) -> Result<Measured, Failure> {
     let (forth, receiver) = bounded::<P>(capacity);
     let (sender, back) = bounded::<P>(capacity);
     let times = thread::scope(|scope| {
         let pong = scope.spawn(move || {
             let mut checker = Checker::new(size);
             for _ in 0..messages {
-                let message: P = receiver.recv().ok()?;
+                let message: P = receive(&receiver, waiting)?;
                 let sound = checker.check(message.bytes(size));
                 sender.send(message).ok()?;
                 sound.then_some(())?;
             }
             Some(())
         });
-        let times = ping(&forth, &back, size, messages);
+        let times = ping(&forth, &back, size, messages, waiting);
         drop((forth, back));
         joined(pong).and(times)
     });
@@ -169,17 +174,35 @@ fn round_trips<P: Payload>(size: usize, capacity: usize, messages: usize) -> Res
     Ok(Measured { rate: rate(messages, Duration::from_nanos(total)), p50, p99 })
 }
 
-fn ping<P: Payload>(forth: &Sender<P>, back: &Receiver<P>, size: usize, messages: usize) -> Option<Vec<u64>> {
+fn ping<P: Payload>(
+    forth: &Sender<P>,
+    back: &Receiver<P>,
+    size: usize,
+    messages: usize,
+    waiting: Waiting,
+) -> Option<Vec<u64>> {
     let (mut maker, mut checker) = (Maker::new(0, size), Checker::new(size));
     let mut times = Vec::with_capacity(messages);
     let mut before = now();
     for _ in 0..messages {
         forth.send(P::of(maker.make())).ok()?;
-        let message = back.recv().ok()?;
+        let message = receive(back, waiting)?;
         checker.check(message.bytes(size)).then_some(())?;
         let after = now();
         times.push(after - before);
         before = after;
     }
     Some(times)
+}
+
+fn receive<P>(channel: &Receiver<P>, waiting: Waiting) -> Option<P> {
+    if waiting == Waiting::Blocking {
+        return channel.recv().ok();
+    }
+    loop {
+        match channel.try_recv() {
+            Err(TryRecvError::Empty) => std::hint::spin_loop(),
+            received => return received.ok(),
+        }
+    }
 }

@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::crew::Shape;
-use super::job::How;
+use super::job::{How, Waiting};
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::output::table;
@@ -34,6 +34,8 @@ pub(super) struct Throughput {
 pub(super) struct RoundTrip {
     pub(super) transport: &'static str,
     pub(super) size: usize,
+    /// How both sides wait: busy, or blocking.
+    pub(super) wait: &'static str,
     pub(super) p50_us: f64,
     pub(super) p99_us: f64,
     pub(super) reference_p50_us: Option<f64>,
@@ -86,7 +88,7 @@ impl Results {
     pub(super) fn add_round_trip(
         &mut self,
         transport: &'static str,
-        size: usize,
+        (waiting, size): (Waiting, usize),
         (p50, p99): (f64, f64),
         reference: Option<(f64, f64)>,
     ) {
@@ -94,6 +96,7 @@ impl Results {
         self.round_trips.push(RoundTrip {
             transport,
             size,
+            wait: waiting.as_str(),
             p50_us: us(p50),
             p99_us: us(p99),
             reference_p50_us: reference.map(|(p50, _)| us(p50)),
@@ -140,12 +143,22 @@ impl Results {
     }
 
     fn round_trip_table(&self) -> String {
-        let titles = ["transport", "size", "round trip p50", "p99", "crossbeam-channel p50", "p99", "ratio"];
+        let titles = [
+            "transport",
+            "size",
+            "waiting",
+            "round trip p50",
+            "p99",
+            "crossbeam-channel p50",
+            "p99",
+            "ratio",
+        ];
         let us = |us: f64| format!("{us:.2} us");
         let rows = self.round_trips.iter().map(|result| {
             [
                 result.transport.to_owned(),
                 ByteSize(result.size.try_into().unwrap_or(u64::MAX)).to_string(),
+                result.wait.to_owned(),
                 us(result.p50_us),
                 us(result.p99_us),
                 result.reference_p50_us.map_or_else(String::new, us),
