@@ -186,6 +186,9 @@ impl Chunks<'_> {
         let head = Position(header.head.0.load(Ordering::Acquire)).chunk();
         let ring = header.put.0.ring.load(Ordering::Relaxed).min(MAX_CHUNKS);
         let mut kept = tail;
+        if tail >= self.map.chunks(self.storage) {
+            return false;
+        }
         for _ in 0..keep {
             let next = self.next(kept);
             if next == head || next == tail {
@@ -215,7 +218,8 @@ impl Chunks<'_> {
     #[cold]
     pub(crate) fn sweep(&self) {
         let header = self.map.header();
-        let chunks = header.put.0.chunks.load(Ordering::Relaxed).min(MAX_CHUNKS);
+        let in_file = self.map.chunks(self.storage);
+        let chunks = header.put.0.chunks.load(Ordering::Relaxed).min(in_file);
         let tail = Position(header.tail.0.load(Ordering::Relaxed)).chunk();
         for chunk in 0..chunks {
             self.map.link(chunk).fetch_and(!MARK, Ordering::Relaxed);
@@ -227,6 +231,8 @@ impl Chunks<'_> {
             ring += 1;
         }
         self.collect_loose(chunks);
+        // What was reserved and never became a chunk.
+        self.storage.release(place(chunks), (in_file - chunks) as usize * CHUNK);
         header.put.0.ring.store(ring, Ordering::Relaxed);
     }
 

@@ -63,6 +63,11 @@ impl Map {
         Ok(chunks)
     }
 
+    /// How many chunks there can be: what lies inside the file, and inside this process's mapping.
+    pub(crate) fn chunks(&self, storage: &Storage) -> u32 {
+        self.measure(storage).unwrap_or_else(|_| self.in_file.load(Ordering::Relaxed))
+    }
+
     /// How many chunks this process can reach.
     pub(crate) const fn limit(&self) -> u32 {
         self.limit
