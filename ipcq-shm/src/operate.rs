@@ -63,8 +63,12 @@ impl Segment {
         let refusal = loop {
             match self.put_portion(batch, next) {
                 Ok(0) => break None,
-                // Asking whether there is room for nothing could say that the queue is full.
-                Ok(_) if *next >= batch.len() => break None,
+                // Room is not asked for where it is not needed: at the end, and for what can never fit.
+                Ok(_)
+                    if batch.get(*next).is_none_or(|message| message.len() > self.identity().max_message) =>
+                {
+                    break None;
+                }
                 Ok(_) if bytes >= TURN_BYTES => break None,
                 Ok(portion) => bytes += portion,
                 Err(refusal) => break Some(refusal),

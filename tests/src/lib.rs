@@ -4,7 +4,9 @@
 pub mod crash;
 pub mod history;
 pub mod messages;
+pub mod model;
 pub mod peer;
 pub mod process;
+pub mod script;
 #[cfg(target_arch = "x86_64")]
 pub mod stepper;

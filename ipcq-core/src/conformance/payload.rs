@@ -102,6 +102,18 @@ pub fn q03_too_long_ends_a_batch<H: Harness>(stage: &Stage<H>) {
     assert!(queue.is_empty().expect("a queue that works"));
 }
 
+/// Q3, Q8: a message that can never fit is refused at once in a batch, too, when there is no room for one that fits.
+pub fn q03_too_long_in_a_batch_does_not_wait<H: Harness>(stage: &Stage<H>) {
+    let queue = stage.create("q", &QueueOptions::new().capacity(2).max_message(10));
+    let mut batch = Batch::new();
+    [b"one".as_slice(), b"two", b"far too long"].into_iter().for_each(|message| batch.push(message));
+    for wait in [Wait::No, Wait::Forever] {
+        assert_says!(queue.put_many(&batch, 0, wait), (2, Err(PutFault::TooLong { len: 12, max: 10 })));
+        assert_says!(queue.put_many(&batch, 2, wait), (0, Err(PutFault::TooLong { len: 12, max: 10 })));
+        assert_eq!([get(&queue), get(&queue)], [b"one", b"two"]);
+    }
+}
+
 /// Q3: the limit is 1 GiB unless another is asked for, and one that the transport cannot keep is refused.
 pub fn q03_the_limit_is_settled_at_creation<H: Harness>(stage: &Stage<H>) {
     let most = stage.transport().capabilities().max_message;

@@ -24,6 +24,7 @@ macro_rules! conformance_suite {
                 q03_a_get_replaces_what_the_buffer_held,
                 q03_too_long_is_refused_at_once,
                 q03_too_long_ends_a_batch,
+                q03_too_long_in_a_batch_does_not_wait,
                 q03_the_limit_is_settled_at_creation,
             }
             capacity {

@@ -1,0 +1,29 @@
+//! Every generated script comes to the same on the model, in memory and in shared memory, step by step.
+
+use std::time::Duration;
+
+use ipcq_core::conformance::Watchdog;
+use ipcq_core::memory::MemoryTransport;
+use ipcq_tests::script::{check, script};
+use proptest::prelude::*;
+
+use crate::place::Place;
+
+/// Steps of the longest script.
+const STEPS: usize = 80;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn memory_agrees_with_the_model(script in script(STEPS)) {
+        let _watchdog = Watchdog::start("a script in memory", Duration::from_secs(60));
+        check(&MemoryTransport::new(), &script).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn shared_memory_agrees_with_the_model(script in script(STEPS)) {
+        let _watchdog = Watchdog::start("a script in shared memory", Duration::from_secs(60));
+        check(&Place::new().transport, &script).map_err(TestCaseError::fail)?;
+    }
+}
