@@ -5,6 +5,7 @@ on_every_transport! {
     every_producer_puts_and_every_message_is_consumed_once,
     no_messages_are_no_lines,
     nothing_is_left_behind,
+    a_killed_demo_leaves_nothing_behind,
     a_reader_that_leaves_early_is_no_failure,
 }
 
@@ -34,6 +35,14 @@ fn nothing_is_left_behind(sandbox: &Sandbox) {
     let left: Vec<_> = std::fs::read_dir(sandbox.directory()).expect("the directory").collect();
     assert!(left.is_empty(), "{left:?}");
     sandbox.ipcq("ls").done().says_nothing();
+}
+
+fn a_killed_demo_leaves_nothing_behind(sandbox: &Sandbox) {
+    let mut demo = sandbox.ipcq("demo -n 1000000").start();
+    assert_eq!(demo.line(), "Consumed: Message 0");
+    demo.kill();
+    let left: Vec<_> = std::fs::read_dir(sandbox.directory()).expect("the directory").collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 fn a_reader_that_leaves_early_is_no_failure(sandbox: &Sandbox) {

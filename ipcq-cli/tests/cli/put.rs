@@ -1,8 +1,11 @@
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipcq_core::{Channel, QueueName, QueueOptions, Transport};
 use ipcq_shm::ShmTransport;
+use nix::pty::openpty;
 
 use crate::support::Sandbox;
 
@@ -17,6 +20,7 @@ on_every_transport! {
     a_stream_that_stops_early_says_how_much_went_in,
     each_message_has_all_of_its_time,
     a_putter_waits_for_room,
+    a_long_wait_is_explained_once_on_a_terminal,
     closing_wakes_a_putter_that_waits,
     a_queue_is_made_on_request,
     the_queue_is_closed_on_request,
@@ -118,6 +122,23 @@ fn a_putter_waits_for_room(sandbox: &Sandbox) {
     assert_eq!(sandbox.len("jobs"), 1);
     sandbox.ipcq("get jobs -n 2").done().prints("a\nb\n");
     putter.end().says_nothing();
+}
+
+fn a_long_wait_is_explained_once_on_a_terminal(sandbox: &Sandbox) {
+    sandbox.ipcq("create jobs --capacity 1").done().succeeds();
+    let terminal = openpty(None, None).expect("a terminal");
+    let putter = sandbox.ipcq("put jobs a b c --timeout 50s").start_unread(terminal.slave.into());
+    let mut said = BufReader::new(File::from(terminal.master));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("a line on the terminal");
+    assert!(line.contains(&format!("queue {} is full; waiting", sandbox.label("jobs"))), "{line}");
+    sandbox.ipcq("get jobs").done().prints("a\n");
+    sandbox.ipcq("get jobs -n 2").done().prints("b\nc\n");
+    assert!(putter.end().success());
+    // The other end of the terminal is gone, which is an error here.
+    let mut more = String::new();
+    let _ = said.read_to_string(&mut more);
+    assert_eq!(more, "");
 }
 
 fn closing_wakes_a_putter_that_waits(sandbox: &Sandbox) {

@@ -135,6 +135,12 @@ impl Run {
         }
     }
 
+    /// Starts it with a stdout that nobody reads, and the terminal or file that `stderr` is.
+    pub(crate) fn start_unread(mut self, stderr: Stdio) -> Unread {
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        Unread(self.command.spawn().expect("ipcq can be started"))
+    }
+
     /// Runs it to its end.
     pub(crate) fn done(mut self) -> Done {
         let input = std::mem::take(&mut self.input);
@@ -211,10 +217,11 @@ impl Running {
         }
     }
 
-    /// Kills it, as a user or the kernel would.
+    /// Kills it, as a user or the kernel would, and waits until nobody has its stdout any more.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("its status");
+        self.rest(true);
     }
 }
 
@@ -222,6 +229,23 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A command whose output nobody reads; it does not outlive this value.
+pub(crate) struct Unread(Child);
+
+impl Unread {
+    /// Waits until it has ended.
+    pub(crate) fn end(mut self) -> ExitStatus {
+        self.0.wait().expect("its status")
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

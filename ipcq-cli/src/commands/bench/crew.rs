@@ -26,9 +26,19 @@ pub(super) struct Shape {
 pub(super) struct Measured {
     /// Messages in a second.
     pub(super) rate: f64,
+    /// How long it took, in seconds.
+    pub(super) seconds: f64,
     /// Of round trips, in nanoseconds: median and 99th percentile.
     pub(super) p50: u64,
     pub(super) p99: u64,
+}
+
+impl Measured {
+    pub(super) fn new(messages: usize, time: Duration, p50: u64, p99: u64) -> Self {
+        let seconds = time.as_secs_f64().max(1e-9);
+        let rate = f64::from(u32::try_from(messages).unwrap_or(u32::MAX)) / seconds;
+        Self { rate, seconds, p50, p99 }
+    }
 }
 
 /// The processes of one benchmark, waiting for jobs.
@@ -124,16 +134,6 @@ fn summarise(reports: &[Report]) -> Result<Measured, Failure> {
     let began = reports.iter().map(|report| report.began).min().unwrap_or(0);
     let ended = reports.iter().map(|report| report.ended).max().unwrap_or(0);
     let longest = |of: fn(&Report) -> u64| reports.iter().map(of).max().unwrap_or(0);
-    let time = Duration::from_nanos(ended - began);
-    Ok(Measured {
-        rate: rate(total(true).0, time),
-        p50: longest(|report| report.p50),
-        p99: longest(|report| report.p99),
-    })
-}
-
-/// Messages in a second.
-pub(super) fn rate(messages: usize, time: Duration) -> f64 {
-    let messages = u32::try_from(messages).unwrap_or(u32::MAX);
-    f64::from(messages) / time.as_secs_f64().max(1e-9)
+    let (p50, p99) = (longest(|report| report.p50), longest(|report| report.p99));
+    Ok(Measured::new(total(true).0, Duration::from_nanos(ended - began), p50, p99))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use super::content::{Checker, Maker};
-use super::crew::{Measured, Shape, rate};
+use super::crew::{Measured, Shape};
 use super::job::{How, Waiting, now, percentiles};
 use crate::failure::Failure;
 
@@ -142,7 +142,7 @@ fn summarise(
     let all = || producers.iter().chain(&consumers);
     let began = all().map(|done| done.began).min().unwrap_or(0);
     let ended = all().map(|done| done.ended).max().unwrap_or(0);
-    Ok(Measured { rate: rate(messages, Duration::from_nanos(ended - began)), p50: 0, p99: 0 })
+    Ok(Measured::new(messages, Duration::from_nanos(ended - began), 0, 0))
 }
 
 fn round_trips<P: Payload>(
@@ -171,7 +171,7 @@ fn round_trips<P: Payload>(
     let mut times = times.ok_or_else(wrong)?;
     let total = times.iter().sum();
     let (p50, p99) = percentiles(&mut times);
-    Ok(Measured { rate: rate(messages, Duration::from_nanos(total)), p50, p99 })
+    Ok(Measured::new(messages, Duration::from_nanos(total), p50, p99))
 }
 
 fn ping<P: Payload>(
