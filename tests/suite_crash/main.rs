@@ -1,1 +1,24 @@
-//! x
+//! Crash tests: whoever is killed or stopped at any instruction, the others go on (clauses Q15 to Q17).
+//!
+//! Every test runs the program `victim`, whose forks die.
+
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::print_stdout, reason = "tests print what they measured")]
+
+mod laboratory;
+/// The machinery sees a queue that does not survive.
+mod machinery;
+mod stepping;
+
+/// A batch is put or got.
+mod step_batch;
+/// One message is got.
+mod step_get;
+/// A queue is made, closed or removed.
+mod step_lifecycle;
+/// One message is put.
+mod step_put;
+/// Someone else is inside an operation, alive or dead.
+mod step_recovery;
+/// Someone else sleeps.
+mod step_sleepers;

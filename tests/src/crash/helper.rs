@@ -25,7 +25,7 @@ impl Helper {
     /// # Errors
     /// When there is no room for one more process.
     pub fn start(body: impl FnOnce()) -> io::Result<Self> {
-        // SAFETY: the programs that fork have one thread, so the child may do all that its parent may.
+        // SAFETY: this program has one thread of its own; the queue, which may have another, is made for forks.
         let forked = unsafe { fork() }?;
         if let ForkResult::Parent { child } = forked {
             return Ok(Self { pid: child, gone: false });

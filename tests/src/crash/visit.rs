@@ -160,9 +160,10 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn all(&mut self) -> Result<(), String> {
+        self.rehearse()?;
         let trace = self.record()?;
         let targets = match self.scenario.visits(self.variant) {
-            Visits::All => trace.all(),
+            Visits::All => sample(trace.all(), &trace.edges()),
             Visits::Edges => trace.edges(),
         };
         self.report.instructions = self.report.instructions.max(trace.len());
@@ -184,15 +185,36 @@ impl<'a> Run<'a> {
         Ok((cell, tracee))
     }
 
+    /// One run to the end, so that this process has done everything once before: what forks inherit from it is
+    /// then the same for all of them.
+    fn rehearse(&mut self) -> Result<(), String> {
+        stage(0, SECONDS);
+        let (mut cell, mut tracee) = self.begin()?;
+        let mut event = tracee.go_on(self.scenario.wake().map(|_| ()));
+        while let (Ok(Event::Asleep), Some(wake)) = (&event, self.scenario.wake()) {
+            wake(&mut cell);
+            event = tracee.wait(true);
+        }
+        event.map_err(|error| format!("rehearsing: {error}"))?;
+        self.finish(cell, tracee, How::After)
+    }
+
+    /// Kills the process, and looks at what is left.
+    fn finish(&mut self, mut cell: Cell<'_>, tracee: Tracee, how: How) -> Result<(), String> {
+        tracee.kill().map_err(|error| error.to_string())?;
+        let examined = self.scenario.examine(&mut cell, how);
+        examined.map_err(|fault| format!("after it died {how:?}: {fault}"))?;
+        let report = &mut *self.report;
+        report.slowest = report.slowest.max(cell.slowest);
+        report.wakes.extend(cell.wakes.iter().copied());
+        cell.clear()
+    }
+
     /// One run to the end, step by step.
     fn record(&mut self) -> Result<Trace, String> {
         let (mut cell, mut tracee) = self.begin()?;
         let trace = record(&mut cell, &mut tracee, self.scenario.wake())?;
-        tracee.kill().map_err(|error| error.to_string())?;
-        let examined = self.scenario.examine(&mut cell, How::After);
-        examined.map_err(|fault| format!("after the end: {fault}"))?;
-        self.note(&cell);
-        cell.clear()?;
+        self.finish(cell, tracee, How::After)?;
         Ok(trace)
     }
 
@@ -206,9 +228,6 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
         }
-        if std::env::var_os("IPCQ_STEP_MISSED").is_some() {
-            eprintln!("missed {target:?} {:x?}", trace.points[target.index]);
-        }
         self.report.missed += 1;
         Ok(())
     }
@@ -220,24 +239,26 @@ impl<'a> Run<'a> {
             Some(wake) => reach(&mut tracee, trace, target, Some(&mut || wake(&mut cell))),
         };
         let event = event.map_err(|error| error.to_string())?;
-        tracee.kill().map_err(|error| error.to_string())?;
         let how = match event {
             Event::Ended => How::After,
             _ if target.index == 0 => How::Before,
             _ => How::Inside,
         };
-        self.scenario.examine(&mut cell, how)?;
-        self.note(&cell);
-        cell.clear()?;
+        self.finish(cell, tracee, how)?;
         Ok(how)
     }
-
-    fn note(&mut self, cell: &Cell<'_>) {
-        let report = &mut *self.report;
-        report.slowest = report.slowest.max(cell.slowest);
-        report.wakes.extend(cell.wakes.iter().copied());
-    }
 }
+
+/// Without optimisation an operation has ten times as many instructions, most of which move values between
+/// registers and the stack: of more than [`MOST_UNOPTIMISED`] only some are then visited beside the edges.
+fn sample(all: Vec<Target>, edges: &[Target]) -> Vec<Target> {
+    let spread = if cfg!(debug_assertions) { all.len() / MOST_UNOPTIMISED + 1 } else { 1 };
+    let wanted = |(number, target): &(usize, Target)| number % spread == 0 || edges.contains(target);
+    all.into_iter().enumerate().filter(wanted).map(|(_, target)| target).collect()
+}
+
+/// How many boundaries of unoptimised code are visited.
+const MOST_UNOPTIMISED: usize = 400;
 
 /// A process that has been warmed and stands before what `act` makes ready.
 pub(super) fn start<'a>(

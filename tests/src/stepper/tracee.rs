@@ -60,7 +60,7 @@ impl Tracee {
     /// # Errors
     /// When the child does not get there.
     pub fn start(body: impl FnOnce()) -> io::Result<Self> {
-        // SAFETY: the programs that trace have one thread, so the child may do all that its parent may.
+        // SAFETY: this program has one thread of its own; the queue, which may have another, is made for forks.
         let forked = unsafe { fork() }?;
         let ForkResult::Parent { child } = forked else { follow(body) };
         let mut tracee = Self { pid: child, gone: false };

@@ -1,0 +1,66 @@
+//! Runs the program `victim`, in a directory of its own, with a watchdog.
+
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A part of the machine's memory, as a directory: where queues live by default too.
+const MEMORY: &str = "/dev/shm";
+
+/// What the program printed when it ended well.
+pub(crate) struct Outcome(String);
+
+impl Outcome {
+    /// The number behind `name=`.
+    pub(crate) fn number(&self, name: &str) -> usize {
+        let prefix = format!("{name}=");
+        let value = self.0.split_whitespace().find_map(|word| word.strip_prefix(&prefix));
+        let number = value.and_then(|value| value.parse().ok());
+        number.unwrap_or_else(|| panic!("the program did not say {name}: {}", self.0))
+    }
+}
+
+/// Runs `victim` with `arguments` and the path of an empty directory; it must end well within `limit`.
+pub(crate) fn run(arguments: &[&str], limit: Duration) -> Outcome {
+    match attempt(arguments, limit) {
+        Ok(printed) => {
+            // Shown by `cargo test -- --nocapture`.
+            print!("{printed}");
+            Outcome(printed)
+        }
+        Err(said) => panic!("victim {arguments:?}: {said}"),
+    }
+}
+
+/// As [`run`], but returns what it said when it failed.
+pub(crate) fn attempt(arguments: &[&str], limit: Duration) -> Result<String, String> {
+    let directory = tempfile::Builder::new().prefix("ipcq-crash-").tempdir_in(MEMORY).expect("a directory");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_victim"));
+    command.args(arguments).arg(directory.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let ended = wait(&mut child, limit);
+    let (mut printed, mut said) = (String::new(), String::new());
+    child.stdout.take().expect("asked for above").read_to_string(&mut printed).expect("text");
+    child.stderr.take().expect("asked for above").read_to_string(&mut said).expect("text");
+    match ended {
+        Some(status) if status.success() => Ok(printed),
+        Some(status) => Err(format!("{status}: {said}")),
+        None => Err(format!("it did not end within {limit:?}: {said}")),
+    }
+}
+
+fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait().expect("a child of this process") {
+            return Some(status);
+        }
+        if Instant::now() > deadline {
+            child.kill().expect("a child of this process");
+            child.wait().expect("a child of this process");
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,24 @@
+//! What the tests have in common that kill a process at every instruction of an operation.
+
+use std::time::Duration;
+
+use crate::laboratory;
+
+/// How long one scenario may take on a slow machine.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Kills at every boundary of `scenario`, and expects at least `minimum` of them. Sleepers that were to be woken
+/// go on in time.
+///
+/// The minimum was recorded from optimised builds, with a margin for other compilers; it says that the process was
+/// really stepped through the operation.
+pub(crate) fn survives(scenario: &str, minimum: usize) {
+    let outcome = laboratory::run(&["step", scenario, "shm"], LIMIT);
+    let (boundaries, missed) = (outcome.number("boundaries"), outcome.number("missed"));
+    assert!(boundaries >= minimum, "only {boundaries} boundaries of {scenario}, {minimum} were recorded");
+    let met_others = outcome.number("sleeps") > 0 || scenario.ends_with("contended");
+    assert!(
+        met_others || missed * 20 <= boundaries,
+        "{missed} boundaries were missed, {boundaries} were not"
+    );
+}
