@@ -265,7 +265,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N")]
     pub(crate) messages: Option<NonZeroUsize>,
     /// How long one measurement takes, about
-    #[arg(long, value_name = "S", default_value_t = 0.2, value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value_t = 0.15, value_parser = seconds)]
     pub(crate) seconds: f64,
     /// How often each measurement is repeated; the median counts
     #[arg(long, value_name = "N", default_value = "5")]

@@ -121,7 +121,8 @@ impl Report {
             ));
         }
         if self.in_memory {
-            advice.push("for more room: mount -o remount,size=SIZE /dev/shm (as root)".to_owned());
+            let mounted = mount_point(nearest_existing(&self.directory)).display();
+            advice.push(format!("for more room: mount -o remount,size=SIZE {mounted} (as root)"));
         }
         if self.open_files != self.open_files_allowed {
             let most = self.open_files_allowed.map_or("unlimited".to_owned(), |limit| limit.to_string());
@@ -186,6 +187,13 @@ fn nearest_existing(directory: &Path) -> &Path {
     directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"))
 }
 
+/// The highest directory above `path` in the same file system.
+fn mount_point(path: &Path) -> &Path {
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    let own = device(path);
+    path.ancestors().take_while(|above| device(above) == own).last().unwrap_or(path)
+}
+
 fn is_private(directory: &Path) -> io::Result<Option<bool>> {
     match fs::symlink_metadata(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -221,6 +229,12 @@ mod tests {
         assert_eq!(version("odd"), (0, 0));
         assert!(version("5.9.1") < NEEDED_KERNEL);
         assert!(version("5.16.0-rc1") >= NEEDED_KERNEL);
+    }
+
+    #[test]
+    fn a_mount_point_is_the_top_of_its_file_system() {
+        assert_eq!(mount_point(Path::new("/proc/self")), Path::new("/proc"));
+        assert_eq!(mount_point(Path::new("/")), Path::new("/"));
     }
 
     #[test]
