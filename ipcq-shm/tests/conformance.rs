@@ -28,6 +28,13 @@ impl Harness for Shm {
         Self { directory, transport }
     }
 
+    fn deep() -> Option<Self> {
+        let Self { directory, .. } = Self::new();
+        let path = directory.path().join(["d".repeat(200).as_str(); 6].join("/"));
+        fs::create_dir_all(path.parent()?).expect("a deep directory");
+        Some(Self { transport: ShmTransport::in_directory(path), directory })
+    }
+
     fn transport(&self) -> &ShmTransport {
         &self.transport
     }

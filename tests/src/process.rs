@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 
 /// Nanoseconds on the clock that all processes of the machine share and that never jumps.
 ///
@@ -42,6 +44,15 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends the process a signal.
+    ///
+    /// # Panics
+    /// When it cannot be sent.
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.id()).expect("process numbers are small");
+        kill(Pid::from_raw(id), signal).expect("a child can be signalled");
     }
 
     /// Says one line to the process.

@@ -2,7 +2,15 @@
 
 // Generated scripts come to the same on every transport and on the model.
 mod agreement;
+// The upper bounds of the contract, all in one file.
+mod bounds;
+// Real processes that all wait for the same thing get their shares of it.
+mod fairness;
 // Several processes do random things to one queue; there must be an order that explains what they saw.
 mod histories;
+// Which crate may depend on which.
+mod layering;
 // Fresh directories, helper processes.
 mod place;
+// A queue reaches real processes in every way there is, and they lose and double nothing.
+mod processes;

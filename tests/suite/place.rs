@@ -1,11 +1,15 @@
 //! A directory for the queues of one test, and the processes that share it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ipcq_shm::ShmTransport;
 use ipcq_tests::process::Process;
 use tempfile::TempDir;
+
+/// Tests that look at the clock run alone; all others run beside each other.
+static QUIET: RwLock<()> = RwLock::new(());
 
 /// A directory of its own, in memory where there is some, with queues that other processes can open. Removed with
 /// all that is in it when it is dropped.
@@ -13,20 +17,34 @@ use tempfile::TempDir;
 pub(crate) struct Place {
     directory: TempDir,
     pub(crate) transport: ShmTransport,
+    _company: Company,
+}
+
+#[derive(Debug)]
+enum Company {
+    Others { _guard: RwLockReadGuard<'static, ()> },
+    Nobody { _guard: RwLockWriteGuard<'static, ()> },
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let shared = Path::new("/dev/shm");
-        let memory = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
-        Self::inside(memory)
+        let guard = QUIET.read().unwrap_or_else(PoisonError::into_inner);
+        Self::with(Company::Others { _guard: guard })
     }
 
-    fn inside(parent: PathBuf) -> Self {
+    /// As [`new`](Self::new), while no other test has a place.
+    pub(crate) fn alone() -> Self {
+        let guard = QUIET.write().unwrap_or_else(PoisonError::into_inner);
+        Self::with(Company::Nobody { _guard: guard })
+    }
+
+    fn with(company: Company) -> Self {
+        let shared = Path::new("/dev/shm");
+        let memory = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
         let directory =
-            tempfile::Builder::new().prefix("ipcq-test-").tempdir_in(parent).expect("a directory");
+            tempfile::Builder::new().prefix("ipcq-test-").tempdir_in(memory).expect("a directory");
         let transport = ShmTransport::in_directory(directory.path());
-        Self { directory, transport }
+        Self { directory, transport, _company: company }
     }
 
     /// The command that starts a peer in this place: `peer ROLE DIRECTORY [ARGUMENT]...`.

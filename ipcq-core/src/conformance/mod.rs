@@ -46,6 +46,12 @@ pub trait Harness: Debug + Send + Sync + Sized + 'static {
     /// A place that holds no queue and that no other test uses. Dropping it removes what is left in it.
     fn new() -> Self;
 
+    /// As [`new`](Self::new), in a directory whose path has more than 1000 bytes; `None` where places have no path.
+    #[must_use]
+    fn deep() -> Option<Self> {
+        None
+    }
+
     /// The backend in this place.
     fn transport(&self) -> &Self::Transport;
 

@@ -25,6 +25,22 @@ pub fn q11_every_legal_name_works<H: Harness>(stage: &Stage<H>) {
     assert_eq!(stage.transport().list().expect("a readable place").len(), names.len());
 }
 
+/// Q11: every legal name works in a directory of any depth.
+pub fn q11_a_directory_may_be_deep<H: Harness>(stage: &Stage<H>) {
+    let Some(harness) = H::deep() else {
+        return assert!(stage.harness().place().is_none(), "other processes reach a place by its path");
+    };
+    let long = name(&"x".repeat(200));
+    let made = harness.transport().create(&long, &QueueOptions::new()).expect("a fresh name is free");
+    put_numbers(&made, 0..3);
+    assert_eq!(
+        drain_numbers(&harness.transport().open(&long).expect("the queue was made before")),
+        [0, 1, 2]
+    );
+    assert_eq!(harness.transport().list().expect("a readable place"), std::slice::from_ref(&long));
+    harness.transport().remove(&long).expect("the queue is there");
+}
+
 /// Q11: names that differ in case, or of which one begins like the other, are different queues.
 pub fn q11_similar_names_are_different_queues<H: Harness>(stage: &Stage<H>) {
     let names = ["jobs", "Jobs", "jobs.", "jobs.1", "jobs-1", "job"];

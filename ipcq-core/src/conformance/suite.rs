@@ -98,6 +98,7 @@ macro_rules! conformance_suite {
             }
             names {
                 q11_every_legal_name_works,
+                q11_a_directory_may_be_deep,
                 q11_similar_names_are_different_queues,
                 q11_other_names_are_refused,
                 q12_create_fails_if_the_name_exists,

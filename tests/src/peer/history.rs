@@ -1,14 +1,13 @@
 //! A process that does random things to one queue after the other and says what it did and saw, and when.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use ipcq_core::{Batch, Channel, GetFault, Limit, PutFault, QueueName, Transport, Wait};
-use ipcq_shm::ShmTransport;
 
-use super::Played;
+use super::{Played, say};
 use crate::history::{Call, Effect};
 use crate::messages::{message, number_of};
 use crate::process::now;
@@ -20,8 +19,7 @@ const PATIENCE: Duration = Duration::from_micros(300);
 
 /// Plays, for each line `QUEUE START SEED` of standard input, one round: opens the queue, waits until the clock says
 /// START, makes its calls, and writes them as one line of json. `seat` tells this process from the others.
-pub(super) fn take_part(directory: &str, seat: u32) -> Played {
-    let transport = ShmTransport::in_directory(directory);
+pub(super) fn take_part(transport: &dyn Transport, seat: u32) -> Played {
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let [queue, start, seed] = line.split(' ').collect::<Vec<_>>()[..] else {
@@ -37,9 +35,7 @@ pub(super) fn take_part(directory: &str, seat: u32) -> Played {
         for _ in 0..CALLS {
             player.call()?;
         }
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{}", serde_json::to_string(&player.calls)?)?;
-        out.flush()?;
+        say(&serde_json::to_string(&player.calls)?)?;
     }
     Ok(())
 }

@@ -1,11 +1,18 @@
-//! What the program `peer` does: one file per role, chosen by its first argument.
+//! What the program `peer` does: one file per role or kin of roles, chosen by its first argument.
 
+mod fork;
 mod history;
+mod passing;
+mod share;
+mod stream;
+mod waiting;
 
 use std::error::Error;
+use std::io::Write;
 use std::time::Duration;
 
 use ipcq_core::conformance::Watchdog;
+use ipcq_shm::ShmTransport;
 
 /// What a role ends with.
 pub type Played = Result<(), Box<dyn Error>>;
@@ -13,15 +20,42 @@ pub type Played = Result<(), Box<dyn Error>>;
 /// No role takes longer, whatever its tests do.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Plays the role that `arguments` name.
+/// Plays the role that `arguments` name, with the queues of the directory that follows the name.
 ///
 /// # Errors
 /// What went wrong, for the test that started the process.
 pub fn play(arguments: &[String]) -> Played {
     let _watchdog = Watchdog::start(&format!("peer {}", arguments.join(" ")), LIMIT);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments[..] {
-        ["history", directory, seat] => history::take_part(directory, seat.parse()?),
+    let [role, directory, ref rest @ ..] = arguments[..] else {
+        return Err("peer ROLE DIRECTORY ...".into());
+    };
+    let transport = ShmTransport::in_directory(directory);
+    match (role, rest) {
+        ("history", [seat]) => history::take_part(&transport, seat.parse()?),
+        ("put", [queue, producer, count]) => {
+            stream::put(&transport, queue, producer.parse()?, count.parse()?)
+        }
+        ("get", [queue]) => stream::get(&transport, queue),
+        ("put-inherited", [text]) => passing::put_inherited(&transport, text),
+        ("pass-on-inherited", [text]) => passing::pass_on_inherited(&transport, text),
+        ("answer", [carrier]) => passing::answer(&transport, carrier),
+        ("fork", [queue]) => fork::put_on_both_sides(&transport, queue),
+        ("fork-waiting", [queue]) => fork::wait_on_both_sides(&transport, queue),
+        ("share-of-puts", [queue]) => share::puts(&transport, queue),
+        ("share-of-gets", [queue]) => share::gets(&transport, queue),
+        ("wait", [queue]) => waiting::for_a_message(&transport, queue),
+        ("wait-and-time", [queue]) => waiting::for_messages_and_tell_when(&transport, queue),
+        ("wait-despite-signals", [queue, millis]) => {
+            waiting::despite_signals(&transport, queue, Duration::from_millis(millis.parse()?))
+        }
         _ => Err("there is no such role".into()),
     }
+}
+
+/// Says one line to the test.
+fn say(line: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
 }

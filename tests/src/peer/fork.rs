@@ -1,0 +1,67 @@
+//! Processes that fork and use on both sides what was opened before.
+
+use ipcq_core::conformance::Watchdog;
+use ipcq_core::{Queue, Transport};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+
+use super::{Played, say};
+
+/// Messages of each side.
+const EACH: u32 = 500;
+
+/// Puts before the fork, and then in parent and child at once.
+pub(super) fn put_on_both_sides(transport: &dyn Transport, queue: &str) -> Played {
+    let queue = Queue::<(u8, u32)>::open(transport, queue)?;
+    put_all(&queue, 0)?;
+    let child = in_child(|| put_all(&queue, 1))?;
+    put_all(&queue, 2)?;
+    ended_well(child)
+}
+
+/// Gets in parent and child at once, one message each, and says which.
+pub(super) fn wait_on_both_sides(transport: &dyn Transport, queue: &str) -> Played {
+    let queue = Queue::<(u8, u32)>::open(transport, queue)?;
+    let child = in_child(|| tell(&queue))?;
+    tell(&queue)?;
+    ended_well(child)
+}
+
+fn put_all(queue: &Queue<(u8, u32)>, side: u8) -> Played {
+    for n in 0..EACH {
+        queue.put((side, n))?;
+    }
+    Ok(())
+}
+
+fn tell(queue: &Queue<(u8, u32)>) -> Played {
+    let (side, number) = queue.get()?;
+    say(&format!("{side} {number}"))?;
+    Ok(())
+}
+
+/// Runs `action` in a child process.
+fn in_child(action: impl FnOnce() -> Played) -> nix::Result<Pid> {
+    // SAFETY: the other thread of this process is the watchdog, which sleeps and holds no lock that the child uses.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let _watchdog = Watchdog::start("the child of a fork", super::LIMIT);
+            let code = match action() {
+                Ok(()) => 0,
+                Err(error) => {
+                    eprintln!("the child of a fork: {error}");
+                    1
+                }
+            };
+            std::process::exit(code);
+        }
+    }
+}
+
+fn ended_well(child: Pid) -> Played {
+    match waitpid(child, None)? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        status => Err(format!("the child of a fork ended badly: {status:?}").into()),
+    }
+}

@@ -1,0 +1,184 @@
+//! The upper bounds of the contract, all of them here, and each judged over many runs or a long time: a machine that
+//! others share may make a single run late.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipcq_core::conformance::Watchdog;
+use ipcq_core::{Queue, QueueOptions};
+use ipcq_tests::process::{Process, now};
+use nix::sys::signal::Signal;
+
+use crate::place::Place;
+
+/// Q5: wake-ups a second of a call that waits while nothing happens.
+const WAKE_UPS: f64 = 25.0;
+/// Q5: processor time of such a call: what a tool that counts hundredths of a second might still see, of 2.5 s.
+const PROCESSOR_TIME: Duration = Duration::from_millis(10);
+/// Q5: how late most calls return after their deadline.
+const LATE: Duration = Duration::from_millis(5);
+/// Q5: how soon most waiters go on when they can.
+const WOKEN: Duration = Duration::from_millis(5);
+/// Q5: how soon most waiters go on when the one that was woken before them has been stopped.
+const WOKEN_INSTEAD: Duration = Duration::from_millis(60);
+/// Q10: after how long everybody must have had a share.
+pub(crate) const FAIRNESS: Duration = Duration::from_secs(10);
+/// How often the shares are looked at before.
+pub(crate) const FAIRNESS_LOOK: Duration = Duration::from_millis(500);
+
+/// What three of four runs keep within. The fourth may be late for reasons of the machine.
+fn most(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[(times.len() - 1) * 3 / 4]
+}
+
+/// The queue `q` of numbers.
+fn numbers(place: &Place, capacity: usize) -> Queue<u64> {
+    Queue::create(&place.transport, "q", &QueueOptions::new().capacity(capacity)).expect("a free name")
+}
+
+#[test]
+fn q05_a_get_that_waits_costs_nothing() {
+    let place = Place::alone();
+    let _watchdog = Watchdog::start("a get that waits", Duration::from_secs(60));
+    let queue = numbers(&place, 1);
+    let mut peer = place.start("wait", &["q"]);
+    assert_eq!(peer.hear(), "ready");
+    wait_for_getters(&queue, 1);
+    let (start, wakes, used) = (Instant::now(), wake_ups(&peer), processor_time(&peer));
+    thread::park_timeout(Duration::from_millis(2500));
+    let time = start.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
+    let rate = (wake_ups(&peer) - wakes) as f64 / time;
+    let used = processor_time(&peer) - used;
+    assert!(rate <= WAKE_UPS, "{rate} wake-ups a second");
+    assert!(used.as_secs_f64() <= PROCESSOR_TIME.as_secs_f64() * time / 2.5, "{used:?} in {time} s");
+    queue.put(1).expect("there is room");
+    peer.finish();
+}
+
+/// How often the threads of a process have gone to sleep by themselves.
+fn wake_ups(process: &Process) -> u64 {
+    let of_thread = |status: String| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|count| count.trim().parse().ok()).expect("a count of wake-ups")
+    };
+    of_threads(process, "status").into_iter().map(of_thread).sum()
+}
+
+/// How long the threads of a process have run.
+fn processor_time(process: &Process) -> Duration {
+    let of_thread = |schedstat: String| -> u64 {
+        schedstat.split(' ').next().and_then(|time| time.parse().ok()).expect("a time in nanoseconds")
+    };
+    Duration::from_nanos(of_threads(process, "schedstat").into_iter().map(of_thread).sum())
+}
+
+/// What the system says of each thread of a process.
+fn of_threads(process: &Process, file: &str) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{}/task", process.id())).expect("a process that is there");
+    let paths = threads.map(|thread| thread.expect("a thread").path().join(file));
+    paths.map(|path| fs::read_to_string(path).expect("a thread that is there")).collect()
+}
+
+fn wait_for_getters(queue: &Queue<u64>, count: usize) {
+    while queue.stat().expect("a queue that works").waiting_getters < count {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn q05_a_deadline_ends_a_wait_in_time() {
+    let place = Place::alone();
+    let _watchdog = Watchdog::start("deadlines", Duration::from_secs(60));
+    let queue = numbers(&place, 1);
+    let timeouts = [0, 1, 3, 20, 55].map(Duration::from_millis);
+    let late = |wait: &dyn Fn(Duration) -> bool| {
+        let one = |timeout: &Duration| {
+            let start = Instant::now();
+            assert!(wait(*timeout), "not a timeout");
+            start.elapsed().checked_sub(*timeout).expect("never early")
+        };
+        most(timeouts.iter().cycle().take(50).map(one).collect())
+    };
+    let late_gets = late(&|timeout| queue.get_timeout(timeout).is_err_and(|error| error.is_timeout()));
+    queue.put(1).expect("there is room");
+    let late_puts = late(&|timeout| queue.put_timeout(2, timeout).is_err_and(|error| error.is_timeout()));
+    assert!(late_gets <= LATE && late_puts <= LATE, "gets {late_gets:?}, puts {late_puts:?}");
+}
+
+#[test]
+fn q05_signals_neither_end_nor_lengthen_a_wait() {
+    const TIME: Duration = Duration::from_millis(120);
+    let place = Place::alone();
+    let _watchdog = Watchdog::start("signals", Duration::from_secs(60));
+    let _queue = numbers(&place, 1);
+    let late = |_| {
+        let mut peer = place.start("wait-despite-signals", &["q", &TIME.as_millis().to_string()]);
+        assert_eq!(peer.hear(), "ready");
+        let end = Instant::now() + TIME / 2;
+        while Instant::now() < end {
+            peer.signal(Signal::SIGUSR1);
+            thread::park_timeout(Duration::from_millis(1));
+        }
+        let took = Duration::from_micros(peer.hear().parse().expect("a number of microseconds"));
+        peer.finish();
+        took.checked_sub(TIME).expect("a wait that no signal ended")
+    };
+    let late = most((0..10).map(late).collect());
+    assert!(late <= LATE, "{late:?}");
+}
+
+#[test]
+fn q05_a_waiter_wakes_soon() {
+    let place = Place::alone();
+    let _watchdog = Watchdog::start("wake-ups", Duration::from_secs(60));
+    let queue = numbers(&place, 10);
+    let mut peer = place.start("wait-and-time", &["q"]);
+    assert_eq!(peer.hear(), "ready");
+    let woken = |n: u64| {
+        wait_for_getters(&queue, 1);
+        let sent = now();
+        queue.put(n).expect("there is room");
+        arrival(&peer.hear(), n, sent)
+    };
+    let woken = most((0..50).map(woken).collect());
+    queue.close().expect("an open queue closes");
+    peer.finish();
+    assert!(woken <= WOKEN, "{woken:?}");
+}
+
+#[test]
+fn q05_a_waiter_wakes_although_another_is_stopped() {
+    let place = Place::alone();
+    let _watchdog = Watchdog::start("wake-ups beside one that is stopped", Duration::from_secs(60));
+    let queue = numbers(&place, 10);
+    // The first to wait is the first to be woken, as far as the system keeps an order.
+    let mut stopped = place.start("wait-and-time", &["q"]);
+    assert_eq!(stopped.hear(), "ready");
+    wait_for_getters(&queue, 1);
+    let mut other = place.start("wait-and-time", &["q"]);
+    assert_eq!(other.hear(), "ready");
+    wait_for_getters(&queue, 2);
+    stopped.signal(Signal::SIGSTOP);
+    let woken = |n: u64| {
+        wait_for_getters(&queue, 2);
+        let sent = now();
+        queue.put(n).expect("there is room");
+        arrival(&other.hear(), n, sent)
+    };
+    let woken = most((0..20).map(woken).collect());
+    queue.close().expect("an open queue closes");
+    other.finish();
+    stopped.signal(Signal::SIGCONT);
+    stopped.finish();
+    assert!(woken <= WOKEN_INSTEAD, "{woken:?}");
+}
+
+/// How long after `sent` message `n` arrived, as `line` says.
+fn arrival(line: &str, n: u64, sent: u64) -> Duration {
+    let (number, arrived) = line.split_once(' ').expect("a number and a time");
+    assert_eq!(number, n.to_string());
+    Duration::from_nanos(arrived.parse::<u64>().expect("a time").saturating_sub(sent))
+}

@@ -1,0 +1,66 @@
+//! Q10: with all processes waiting for the same thing for 10 s, none gets less than a tenth of its even share. A test ends
+//! earlier if that is so earlier.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipcq_core::conformance::Watchdog;
+use ipcq_core::{Queue, QueueOptions};
+use ipcq_tests::process::Process;
+
+use crate::bounds::{FAIRNESS, FAIRNESS_LOOK};
+use crate::place::Place;
+
+#[test]
+fn q10_eight_putters_share_one_place() {
+    assert_fair("share-of-puts", 8, "share-of-gets");
+}
+
+#[test]
+fn q10_eight_getters_share_one_message() {
+    assert_fair("share-of-gets", 8, "share-of-puts");
+}
+
+#[test]
+fn q10_sixty_four_putters_share_one_place() {
+    assert_fair("share-of-puts", 64, "share-of-gets");
+}
+
+#[test]
+fn q10_sixty_four_getters_share_one_message() {
+    assert_fair("share-of-gets", 64, "share-of-puts");
+}
+
+/// Starts `parties` processes of one role beside one of the other, at capacity 1, and asserts that they share.
+fn assert_fair(role: &str, parties: usize, other: &str) {
+    let _watchdog = Watchdog::start("processes that share", Duration::from_secs(60));
+    let place = Place::new();
+    let queue =
+        Queue::<u8>::create(&place.transport, "q", &QueueOptions::new().capacity(1)).expect("a free name");
+    let mut processes: Vec<_> = (0..parties).map(|_| place.start(role, &["q"])).collect();
+    let other = place.start(other, &["q"]);
+    let start = Instant::now();
+    let mut shares = Vec::new();
+    while start.elapsed() < FAIRNESS {
+        thread::park_timeout(FAIRNESS_LOOK);
+        shares = processes.iter_mut().map(share).collect();
+        if are_fair(&shares) {
+            break;
+        }
+    }
+    queue.close().expect("an open queue closes");
+    processes.into_iter().chain([other]).for_each(|process| drop(process.finish()));
+    assert!(are_fair(&shares), "{shares:?}");
+}
+
+/// How often `process` has got what it waits for.
+fn share(process: &mut Process) -> u64 {
+    process.say("?");
+    process.hear().parse().expect("a number")
+}
+
+/// Whether nobody got less than a tenth of an even share, of so much that it can be told.
+fn are_fair(shares: &[u64]) -> bool {
+    let even = shares.iter().sum::<u64>() / shares.len() as u64;
+    even >= 20 && shares.iter().all(|&share| share >= even / 10)
+}
