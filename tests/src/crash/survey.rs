@@ -107,7 +107,7 @@ fn expect_len(queue: &dyn Channel, expected: usize) -> Result<(), String> {
 /// Storage, files and totals of the drained queue.
 pub(super) fn reclaimed(cell: &Cell<'_>) -> Result<(), String> {
     let deadline = Instant::now() + RECLAIM;
-    loop {
+    for pause in 0.. {
         let stat = cell.queue.stat().map_err(|error| format!("stat: {error}"))?;
         if stat.puts != stat.gets || stat.len != 0 {
             return Err(format!("drained, and yet {stat:?}"));
@@ -120,6 +120,7 @@ pub(super) fn reclaimed(cell: &Cell<'_>) -> Result<(), String> {
             let (bytes, empty) = (stat.bytes, cell.empty_bytes);
             return Err(format!("{bytes} bytes in use ({empty} when made); files {files:?}"));
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_micros(100 * (1 + pause)));
     }
+    Ok(())
 }

@@ -185,10 +185,12 @@ impl<'a> Run<'a> {
         Ok((cell, tracee))
     }
 
-    /// One run to the end, so that this process has done everything once before: what forks inherit from it is
-    /// then the same for all of them.
+    /// A death before the operation and one after it, so that this process has done everything once: what forks
+    /// inherit from it is then the same for all of them.
     fn rehearse(&mut self) -> Result<(), String> {
         stage(0, SECONDS);
+        let (cell, tracee) = self.begin()?;
+        self.finish(cell, tracee, How::Before)?;
         let (mut cell, mut tracee) = self.begin()?;
         let mut event = tracee.go_on(self.scenario.wake().map(|_| ()));
         while let (Ok(Event::Asleep), Some(wake)) = (&event, self.scenario.wake()) {
@@ -220,10 +222,13 @@ impl<'a> Run<'a> {
 
     /// One run to `target`, or a few where it has others to meet on its way.
     fn die_at(&mut self, trace: &Trace, target: &Target) -> Result<(), String> {
-        let tries = if self.scenario.wake().is_some() { TRIES } else { 1 };
+        let tries = if self.scenario.wake().is_some() { TRIES } else { 2 };
+        let mut target = *target;
         for _ in 0..tries {
             stage(target.index, SECONDS);
-            if self.try_to_die_at(trace, target)? != How::After {
+            let died = self.try_to_die_at(trace, &target)?;
+            target.approach = trace.slow_approach(&target);
+            if died != How::After {
                 self.report.boundaries += 1;
                 return Ok(());
             }

@@ -202,6 +202,13 @@ impl Trace {
         self.breaks[index]
     }
 
+    /// The way to `target` that cannot fail, where there is one.
+    #[must_use]
+    pub fn slow_approach(&self, target: &Target) -> Approach {
+        let inside_repeats = self.points[target.index].repeats.is_some();
+        if inside_repeats { target.approach } else { self.breaks[target.index] }
+    }
+
     /// Loops that copy, as half-open ranges of boundaries.
     fn copies(&self) -> Vec<(usize, usize)> {
         let mut last_run: HashMap<u64, usize> = HashMap::new();

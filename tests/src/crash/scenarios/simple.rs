@@ -17,7 +17,7 @@ pub(super) fn all() -> Vec<Box<dyn Scenario>> {
         get("get", 8, 3, 64),
         get("get_empty", 8, 0, 64),
         get("get_capacity_1", 1, 1, 64),
-        get("get_mebibyte", 8, 2, 1 << 20),
+        get("get_mebibyte", 8, 1, 1 << 20),
         Box::new(PutMany { name: "put_many", held: 0 }),
         Box::new(PutMany { name: "put_many_partly", held: 3 }),
         Box::new(GetMany { name: "get_many", held: 8 }),
