@@ -34,7 +34,7 @@
 //!
 //! | what | limit |
 //! |---|---|
-//! | content of a queue | 64 GiB, and the memory there is |
+//! | content of a queue | 64 GiB, the memory there is, and an eighth of a limited address space (`ulimit -v`) |
 //! | capacity | 2^29 - 1 messages |
 //! | one message | 4 GiB - 1 |
 //! | processes that wait or are registered producers | 1024 at a time |

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipcq_core::os::participants::Slot;
 use memmap2::{MmapOptions, MmapRaw};
+use nix::sys::resource::{Resource, getrlimit};
 
 use crate::layout::{CHUNKS_AT, Header, LINKS_AT, SLOTS, SLOTS_AT};
 use crate::position::{CHUNK, MAX_CHUNKS};
@@ -31,10 +32,13 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    /// Maps the file, with room to grow to the largest segment, or as far as this process's address space goes.
+    /// Maps the file, with room to grow to the largest segment. A process whose address space is limited spends an
+    /// eighth of it on a queue, or what the queue has by now.
     pub(crate) fn new(storage: &Storage) -> io::Result<Self> {
-        let now = storage.len()?.max(CHUNKS_AT + CHUNK);
-        let mut chunks = MAX_CHUNKS;
+        let now = chunks_in(storage.len()?).max(1);
+        let (limit, _) = getrlimit(Resource::RLIMIT_AS)?;
+        let share = chunks_in(usize::try_from(limit / 8).unwrap_or(usize::MAX));
+        let mut chunks = share.clamp(now, MAX_CHUNKS);
         loop {
             let len = CHUNKS_AT + chunks as usize * CHUNK;
             match MmapOptions::new().len(len).no_reserve_swap().map_raw(storage.as_raw_fd()) {
@@ -43,11 +47,8 @@ impl Map {
                     map.measure(storage)?;
                     return Ok(map);
                 }
-                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => {
-                    chunks /= 2;
-                    if CHUNKS_AT + chunks as usize * CHUNK < now {
-                        return Err(error);
-                    }
+                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && chunks > now => {
+                    chunks = (chunks / 2).max(now);
                 }
                 Err(error) => return Err(error),
             }
@@ -57,8 +58,7 @@ impl Map {
     /// Looks how many chunks lie inside the file by now.
     #[cold]
     fn measure(&self, storage: &Storage) -> io::Result<u32> {
-        let chunks = storage.len()?.saturating_sub(CHUNKS_AT) / CHUNK;
-        let chunks = u32::try_from(chunks).unwrap_or(MAX_CHUNKS).min(self.limit);
+        let chunks = chunks_in(storage.len()?).min(self.limit);
         self.in_file.store(chunks, Ordering::Relaxed);
         Ok(chunks)
     }
@@ -112,4 +112,9 @@ impl Map {
         let memory = unsafe { self.raw.as_mut_ptr().add(CHUNKS_AT + chunk as usize * CHUNK) };
         NonNull::new(memory).ok_or(Damage)
     }
+}
+
+/// How many whole chunks a segment of `len` bytes has.
+fn chunks_in(len: usize) -> u32 {
+    u32::try_from(len.saturating_sub(CHUNKS_AT) / CHUNK).map_or(MAX_CHUNKS, |chunks| chunks.min(MAX_CHUNKS))
 }
