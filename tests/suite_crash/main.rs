@@ -22,3 +22,7 @@ mod step_put;
 mod step_recovery;
 /// Someone else sleeps.
 mod step_sleepers;
+/// Somebody is stopped.
+mod stopped;
+/// Everybody is killed, one after the other.
+mod storm;

@@ -1,11 +1,20 @@
-//! The program that the crash tests run: it forks processes, kills them, and looks at what is left.
+//! The program that the crash tests run: it forks or starts processes, kills them, and looks at what is left.
 //!
-//! `victim step SCENARIO toy|shm DIRECTORY` prints one line and exits with 0, or says on standard error what is
-//! wrong and exits with 1.
+//! ```text
+//! victim step SCENARIO toy|shm DIRECTORY              a death at each instruction of an operation
+//! victim stopped put|get shm DIRECTORY               a process is stopped in the middle of an operation
+//! victim closed-under shm DIRECTORY                  the queue is closed under a put that is stopped
+//! victim woken stop|kill RUNS shm DIRECTORY          a sleeper is woken, and stopped or killed at once
+//! victim storm CAPACITY SECONDS shm DIRECTORY         a death every 10 ms
+//! victim storm-worker put|get NUMBER SLOTS shm DIRECTORY
+//! ```
+//!
+//! It prints what it measured and exits with 0, or says on standard error what is wrong and exits with 1.
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ipcq_core::Transport;
 use ipcq_shm::ShmTransport;
@@ -14,11 +23,7 @@ use ipcq_tests::crash::{self, ToyTransport};
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let outcome = match words[..] {
-        ["step", scenario, transport, directory] => step(scenario, transport, Path::new(directory)),
-        _ => Err("usage: victim step SCENARIO toy|shm DIRECTORY".to_owned()),
-    };
-    match outcome {
+    match run(&words) {
         Ok(line) => {
             writeln!(std::io::stdout(), "{line}").expect("standard output");
             ExitCode::SUCCESS
@@ -30,15 +35,54 @@ fn main() -> ExitCode {
     }
 }
 
-fn step(name: &str, transport: &str, directory: &Path) -> Result<String, String> {
+fn run(words: &[&str]) -> Result<String, String> {
+    let [role @ .., transport, directory] = words else { return Err("which role?".to_owned()) };
+    let directory = Path::new(directory);
+    match *role {
+        ["step", scenario] => step(scenario, &*make(transport, directory)?, directory),
+        ["stopped", operation] => {
+            crash::watch(20);
+            crash::stopped(&*make(transport, directory)?, directory, operation)
+        }
+        ["closed-under"] => {
+            crash::watch(20);
+            crash::closed_under(&*make(transport, directory)?, directory)
+        }
+        ["woken", end, runs] => {
+            crash::watch(20);
+            crash::woken(&*make(transport, directory)?, directory, end, number(runs)?)
+        }
+        ["storm", capacity, seconds] => {
+            crash::watch(20);
+            let length = Duration::from_secs(number(seconds)? as u64);
+            let queues = directory.join("queues");
+            std::fs::create_dir(&queues).map_err(|error| error.to_string())?;
+            crash::storm(&*make(transport, &queues)?, directory, number(capacity)?, length)
+        }
+        ["storm-worker", what, own, slots] => {
+            let queues = make(transport, &directory.join("queues"))?;
+            crash::work(&*queues, directory, what, number(own)?, number(slots)?)
+        }
+        _ => Err(format!("there is no role {role:?}")),
+    }
+}
+
+fn number(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("{text} is no number"))
+}
+
+fn make(transport: &str, directory: &Path) -> Result<Box<dyn Transport>, String> {
+    match transport {
+        "toy" => Ok(Box::new(ToyTransport)),
+        "shm" => Ok(Box::new(ShmTransport::in_directory(directory))),
+        other => Err(format!("there is no transport {other}")),
+    }
+}
+
+fn step(name: &str, transport: &dyn Transport, directory: &Path) -> Result<String, String> {
     crash::watch(20);
-    let transport: Box<dyn Transport> = match transport {
-        "toy" => Box::new(ToyTransport),
-        "shm" => Box::new(ShmTransport::in_directory(directory)),
-        other => return Err(format!("there is no transport {other}")),
-    };
     let scenarios = crash::scenarios::all();
     let scenario = scenarios.iter().find(|scenario| scenario.name() == name);
     let scenario = scenario.ok_or_else(|| format!("there is no scenario {name}"))?;
-    Ok(crash::visit(&**scenario, &*transport, directory)?.to_string())
+    Ok(crash::visit(&**scenario, transport, directory)?.to_string())
 }

@@ -58,6 +58,14 @@ impl Helper {
         Err(io::Error::other("a helper did not fall asleep within 5 s"))
     }
 
+    /// Whether it sleeps in a system call.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn is_asleep(&self) -> io::Result<bool> {
+        crate::stepper::is_asleep(self.pid)
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors

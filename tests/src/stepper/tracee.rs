@@ -158,6 +158,29 @@ impl Tracee {
         Ok(ip.cast_unsigned())
     }
 
+    /// Where it will go on when its sleep in a system call ends.
+    ///
+    /// # Errors
+    /// When it is not asleep.
+    pub fn sleeps_at(&self) -> io::Result<u64> {
+        let call = std::fs::read_to_string(format!("/proc/{}/syscall", self.pid))?;
+        let address = call.split_whitespace().last().and_then(|word| word.strip_prefix("0x"));
+        let address = address.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        address.ok_or_else(|| io::Error::other(format!("the process is not in a system call: {call}")))
+    }
+
+    /// Stops it, even in a sleep, which goes on when it does.
+    ///
+    /// # Errors
+    /// When it ends instead.
+    pub fn interrupt(&mut self) -> io::Result<()> {
+        signal::kill(self.pid, Signal::SIGSTOP)?;
+        match waitpid(self.pid, None)? {
+            WaitStatus::Stopped(_, Signal::SIGSTOP) => Ok(()),
+            other => Err(io::Error::other(format!("the process did not stop: {other:?}"))),
+        }
+    }
+
     /// Its registers.
     ///
     /// # Errors

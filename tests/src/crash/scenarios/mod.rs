@@ -8,6 +8,7 @@ mod simple;
 mod sleepers;
 
 use super::visit::Scenario;
+pub(super) use simple::{fill, held};
 
 /// All scenarios.
 #[must_use]

@@ -37,11 +37,11 @@ fn get(name: &'static str, capacity: usize, held: usize, len: usize) -> Box<dyn 
 const OWN: u64 = 7;
 
 /// Messages with the numbers 100 and up.
-pub(super) fn held(count: usize, len: usize) -> Vec<Message> {
+pub(in crate::crash) fn held(count: usize, len: usize) -> Vec<Message> {
     (100..).take(count).map(|id| message(id, len)).collect()
 }
 
-pub(super) fn fill(cell: &Cell<'_>, messages: &[Message]) -> Result<(), String> {
+pub(in crate::crash) fn fill(cell: &Cell<'_>, messages: &[Message]) -> Result<(), String> {
     for message in messages {
         let put = cell.queue.put(&[&message.bytes()], Wait::No);
         put.map_err(|fault| format!("a put of the preparation says: {fault}"))?;

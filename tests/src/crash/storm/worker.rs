@@ -1,0 +1,181 @@
+//! A process of a storm: it puts or gets until it is killed.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use ipcq_core::{Batch, Channel, GetFault, Limit, PutFault, Transport, Wait};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+
+use super::log::{Log, MOST_MESSAGES, Slot};
+use super::{LOG, Random, queue_name};
+use crate::crash::ledger::{Message, message};
+
+/// The number of a message that tells a consumer to end.
+pub(super) const LAST: Message = message(u64::MAX, 16);
+/// How many messages a batch has at most.
+const BATCH: usize = 16;
+
+/// Takes part in the storm in `directory` as process `number`: `put` or `get`.
+///
+/// # Errors
+/// What is wrong.
+pub fn work(
+    transport: &dyn Transport,
+    directory: &Path,
+    role: &str,
+    number: usize,
+    slots: usize,
+) -> Result<String, String> {
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(|error| error.to_string())?;
+    let log = Log::open(&directory.join(LOG), slots).map_err(|error| error.to_string())?;
+    let queue = transport.open(&queue_name()).map_err(|error| format!("open: {error}"))?;
+    let random = Random::new(number as u64);
+    match role {
+        "put" => Producer { log, queue: &*queue, number, random }.run(),
+        "get" => Consumer { log, queue: &*queue, number, random, last: HashMap::new() }.run(),
+        other => Err(format!("there is no role {other}")),
+    }?;
+    Ok(String::new())
+}
+
+/// The message `number` of the process `producer`; its length follows from that.
+fn storm_message(producer: usize, number: usize) -> Message {
+    let id = (producer as u64) << 32 | number as u64;
+    let mut random = Random::new(id);
+    let longest = match random.below(1000) {
+        0..2 => return message(id, 1 << 20),
+        2..60 => 100 << 10,
+        60..400 => 4 << 10,
+        _ => 200,
+    };
+    message(id, 8 + random.below(longest))
+}
+
+/// One of the three waiting forms.
+fn some_wait(random: &mut Random) -> Wait {
+    match random.below(3) {
+        0 => Wait::No,
+        1 => Wait::timeout(Duration::from_millis(3)),
+        _ => Wait::Forever,
+    }
+}
+
+struct Producer<'a> {
+    log: Log,
+    queue: &'a dyn Channel,
+    number: usize,
+    random: Random,
+}
+
+impl Producer<'_> {
+    fn run(mut self) -> Result<(), String> {
+        let slot = self.log.slot(self.number);
+        let mut next = 0;
+        while !self.log.is_stopped() && next < MOST_MESSAGES - BATCH {
+            let count = if self.random.below(4) == 0 { 1 + self.random.below(BATCH) } else { 1 };
+            slot.begin(next + count);
+            next += self.put(next, count)?;
+            slot.done(next);
+        }
+        // What was begun and refused is not in the queue.
+        slot.begin(next);
+        Ok(())
+    }
+
+    /// Puts `count` messages; returns how many went in.
+    fn put(&mut self, next: usize, count: usize) -> Result<usize, String> {
+        let wait = some_wait(&mut self.random);
+        let (done, outcome) = if count == 1 {
+            let outcome = self.queue.put(&[&storm_message(self.number, next).bytes()], wait);
+            (usize::from(outcome.is_ok()), outcome)
+        } else {
+            let mut batch = Batch::new();
+            for number in next..next + count {
+                batch.push(&storm_message(self.number, number).bytes());
+            }
+            self.queue.put_many(&batch, 0, wait)
+        };
+        match outcome {
+            Ok(()) if done != count => Err(format!("a batch of {count} returned after {done}")),
+            Ok(()) | Err(PutFault::Full | PutFault::Busy | PutFault::Timeout) => Ok(done),
+            Err(fault) => Err(format!("a put says: {fault}")),
+        }
+    }
+}
+
+struct Consumer<'a> {
+    log: Log,
+    queue: &'a dyn Channel,
+    number: usize,
+    random: Random,
+    /// The last message of each producer.
+    last: HashMap<usize, usize>,
+}
+
+impl Consumer<'_> {
+    fn run(mut self) -> Result<(), String> {
+        let slot = self.log.slot(self.number);
+        let (mut batch, mut operations) = (Batch::new(), 0);
+        loop {
+            let most = if self.random.below(4) == 0 { BATCH } else { 1 };
+            batch.clear();
+            slot.in_hand(most);
+            let got = self.get(&mut batch, most)?;
+            let mut last = false;
+            for bytes in batch.iter() {
+                last |= self.note(bytes)?;
+            }
+            slot.in_hand(0);
+            operations += usize::from(got);
+            slot.done(operations);
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether anything was there.
+    fn get(&mut self, batch: &mut Batch, most: usize) -> Result<bool, String> {
+        let wait = some_wait(&mut self.random);
+        let outcome = if most == 1 {
+            let mut bytes = Vec::new();
+            self.queue.get(&mut bytes, wait).map(|()| batch.push(&bytes))
+        } else {
+            self.queue.get_many(batch, Limit::messages(most), wait).map(|_| ())
+        };
+        match outcome {
+            Ok(()) => Ok(true),
+            Err(GetFault::Empty | GetFault::Busy | GetFault::Timeout) => Ok(false),
+            Err(fault) => Err(format!("a get says: {fault}")),
+        }
+    }
+
+    /// Checks one message and marks it; whether it is the one that ends this process.
+    fn note(&mut self, bytes: &[u8]) -> Result<bool, String> {
+        let got = Message::read(bytes)?;
+        if got == LAST {
+            return Ok(true);
+        }
+        let (producer, number) = (part(got.id >> 32), part(got.id & u64::from(u32::MAX)));
+        if producer >= self.log.slots() || got != storm_message(producer, number) {
+            return Err(format!("invented: {got:?}"));
+        }
+        let slot: Slot = self.log.slot(producer);
+        if number >= slot.begun() {
+            return Err(format!("message {number} of {producer} was got before it was put"));
+        }
+        if !slot.mark(number) {
+            return Err(format!("message {number} of {producer} was delivered twice"));
+        }
+        match self.last.insert(producer, number) {
+            Some(before) if before >= number => Err(format!("{number} of {producer} came after {before}")),
+            _ => Ok(false),
+        }
+    }
+}
+
+fn part(word: u64) -> usize {
+    usize::try_from(word).unwrap_or(usize::MAX)
+}

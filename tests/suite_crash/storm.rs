@@ -1,0 +1,43 @@
+//! Eight producers and eight consumers, one of which is killed every 10 ms (Q15).
+//!
+//! `IPCQ_STORM_SECONDS` says how long each storm lasts.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::laboratory;
+
+/// Storms come one after the other: each keeps all processors busy.
+static ONE: Mutex<()> = Mutex::new(());
+const SECONDS: u64 = 4;
+
+fn storm(capacity: &str) {
+    let alone = ONE.lock();
+    let set = std::env::var("IPCQ_STORM_SECONDS").ok();
+    let seconds = set.map_or(SECONDS, |text| text.parse().expect("IPCQ_STORM_SECONDS is a whole number"));
+    let limit = Duration::from_secs(60 + 2 * seconds);
+    let outcome = laboratory::run(&["storm", capacity, &seconds.to_string(), "shm"], limit);
+    drop(alone);
+    let (kills, got) = (outcome.number("kills"), outcome.number("got"));
+    let least = usize::try_from(seconds).expect("a storm that ends") * 20;
+    assert!(kills >= least, "only {kills} processes were killed");
+    assert!(got >= least, "only {got} messages came through");
+}
+
+/// Every message passes through one place.
+#[test]
+fn q15_storm_at_capacity_1() {
+    storm("1");
+}
+
+/// Full and empty all the time.
+#[test]
+fn q15_storm_at_capacity_16() {
+    storm("16");
+}
+
+/// As large as queues are by default.
+#[test]
+fn q15_storm_at_capacity_1000() {
+    storm("1000");
+}
