@@ -10,7 +10,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use crate::layout::{CHUNKS_AT, LINKS_AT, PutSide};
-use crate::map::{Damage, Map};
+use crate::map::{Damage, Map, chunks_in};
 use crate::position::{CHUNK, MAX_CHUNKS, Position};
 use crate::storage::Storage;
 
@@ -18,8 +18,8 @@ use crate::storage::Storage;
 /// empty one.
 pub(crate) const KEEP: u32 = 15;
 
-/// The most chunks that are given back, or marked, before the lock is free again.
-const TRIM_STEP: u32 = 256;
+/// The most chunks that are given back before the lock is free again: 4 MiB, which takes about a millisecond.
+pub(crate) const TRIM_STEP: u32 = 64;
 
 const LINK: u32 = MAX_CHUNKS - 1;
 const MARK: u32 = 1 << 31;
@@ -186,10 +186,11 @@ impl Chunks<'_> {
         let head = Position(header.head.0.load(Ordering::Acquire)).chunk();
         let ring = header.put.0.ring.load(Ordering::Relaxed).min(MAX_CHUNKS);
         let mut kept = tail;
-        if tail >= self.map.chunks(self.storage) {
+        if chunks_in(self.storage).is_ok_and(|in_file| tail >= in_file) {
             return false;
         }
-        for _ in 0..keep {
+        // A damaged ring may not come back to the tail.
+        for _ in 0..keep.min(MAX_CHUNKS) {
             let next = self.next(kept);
             if next == head || next == tail {
                 return false;
@@ -218,7 +219,8 @@ impl Chunks<'_> {
     #[cold]
     pub(crate) fn sweep(&self) {
         let header = self.map.header();
-        let in_file = self.map.chunks(self.storage);
+        // All that the file has, not all that this process could map: what it does not see is not loose.
+        let Ok(in_file) = chunks_in(self.storage) else { return };
         let chunks = header.put.0.chunks.load(Ordering::Relaxed).min(in_file);
         let tail = Position(header.tail.0.load(Ordering::Relaxed)).chunk();
         for chunk in 0..chunks {
@@ -282,4 +284,31 @@ impl Spare {
 
 const fn place(chunk: u32) -> usize {
     CHUNKS_AT + chunk as usize * CHUNK
+}
+
+#[cfg(test)]
+mod tests {
+    use ipcq_core::{Identity, QueueOptions, Wait};
+
+    use super::*;
+    use crate::segment::Segment;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn who_maps_a_part_repairs_without_harm_to_the_rest() -> Tested {
+        let identity = Identity::new(crate::NAME, None, 1, 100, &QueueOptions::new());
+        let segment = Segment::create(tempfile::tempfile()?.into(), identity)?;
+        for number in 0..8 {
+            segment.put(&[&vec![number; 1 << 20]], Wait::No)?;
+        }
+        let part = Map::between(segment.storage(), 4, 4)?;
+        Chunks { map: &part, storage: segment.storage() }.sweep();
+        let mut message = Vec::new();
+        for number in 0..8 {
+            segment.get(&mut message, Wait::No)?;
+            assert_eq!(message, vec![number; 1 << 20]);
+        }
+        Ok(())
+    }
 }

@@ -35,10 +35,15 @@ impl Map {
     /// Maps the file, with room to grow to the largest segment. A process whose address space is limited spends an
     /// eighth of it on a queue, or what the queue has by now.
     pub(crate) fn new(storage: &Storage) -> io::Result<Self> {
-        let now = chunks_in(storage.len()?).max(1);
         let (limit, _) = getrlimit(Resource::RLIMIT_AS)?;
-        let share = chunks_in(usize::try_from(limit / 8).unwrap_or(usize::MAX));
-        let mut chunks = share.clamp(now, MAX_CHUNKS);
+        let share = whole_chunks(usize::try_from(limit / 8).unwrap_or(usize::MAX));
+        let now = chunks_in(storage)?.max(1);
+        Self::between(storage, now, share.max(now))
+    }
+
+    /// Maps `most` chunks, or as many as can be had, but not fewer than `least`.
+    pub(crate) fn between(storage: &Storage, least: u32, most: u32) -> io::Result<Self> {
+        let mut chunks = most;
         loop {
             let len = CHUNKS_AT + chunks as usize * CHUNK;
             match MmapOptions::new().len(len).no_reserve_swap().map_raw(storage.as_raw_fd()) {
@@ -47,8 +52,8 @@ impl Map {
                     map.measure(storage)?;
                     return Ok(map);
                 }
-                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && chunks > now => {
-                    chunks = (chunks / 2).max(now);
+                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && chunks > least => {
+                    chunks = (chunks / 2).max(least);
                 }
                 Err(error) => return Err(error),
             }
@@ -58,14 +63,14 @@ impl Map {
     /// Looks how many chunks lie inside the file by now.
     #[cold]
     fn measure(&self, storage: &Storage) -> io::Result<u32> {
-        let chunks = chunks_in(storage.len()?).min(self.limit);
+        let chunks = chunks_in(storage)?.min(self.limit);
         self.in_file.store(chunks, Ordering::Relaxed);
         Ok(chunks)
     }
 
-    /// How many chunks there can be: what lies inside the file, and inside this process's mapping.
-    pub(crate) fn chunks(&self, storage: &Storage) -> u32 {
-        self.measure(storage).unwrap_or_else(|_| self.in_file.load(Ordering::Relaxed))
+    /// Whether the file has grown beyond what this process could map.
+    pub(crate) fn is_outgrown(&self, storage: &Storage) -> bool {
+        chunks_in(storage).is_ok_and(|chunks| chunks > self.limit)
     }
 
     /// How many chunks this process can reach.
@@ -114,7 +119,12 @@ impl Map {
     }
 }
 
+/// How many chunks lie inside the file, whether or not this process could map them: links are mapped always.
+pub(crate) fn chunks_in(storage: &Storage) -> io::Result<u32> {
+    Ok(whole_chunks(storage.len()?))
+}
+
 /// How many whole chunks a segment of `len` bytes has.
-fn chunks_in(len: usize) -> u32 {
+fn whole_chunks(len: usize) -> u32 {
     u32::try_from(len.saturating_sub(CHUNKS_AT) / CHUNK).map_or(MAX_CHUNKS, |chunks| chunks.min(MAX_CHUNKS))
 }

@@ -91,7 +91,7 @@ impl Channel for ShmChannel {
 
     fn stat(&self) -> Result<Stat, BackendError> {
         let segment = &self.segment;
-        segment.do_chores();
+        segment.do_chores(|| true);
         let failed =
             |source| Failure::new("its state could not be read", source).into_backend(self.identity());
         let closed = self.is_closed()?;

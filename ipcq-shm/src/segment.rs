@@ -75,7 +75,7 @@ impl Segment {
         let identity = Identity::new(crate::NAME, place, fixed.incarnation, fixed.capacity, &fixed.options());
         let segment = Self::assemble(map, storage, identity);
         segment.check_positions(label)?;
-        segment.do_chores();
+        segment.do_chores(|| true);
         Ok(segment)
     }
 
@@ -224,6 +224,11 @@ impl Segment {
     }
 
     pub(crate) fn damaged(&self) -> BackendError {
+        if self.map.is_outgrown(&self.storage) {
+            let what = "it has grown beyond what fits into this process's address space";
+            return BackendError::new(BackendErrorKind::NoRoom, &self.identity, what)
+                .with_advice("raise the limit (ulimit -v), or take messages out in a process that has more");
+        }
         BackendError::new(
             BackendErrorKind::Damaged,
             &self.identity,
@@ -247,7 +252,7 @@ unsafe impl Inheritable for Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        self.do_chores();
+        self.do_chores(|| true);
         self.presence.leave(self.table());
     }
 }

@@ -86,7 +86,9 @@ impl Segment {
     #[cold]
     pub(crate) fn wait_for_message(&self, wait: Wait) -> Result<(), GetFault> {
         if wait == Wait::No {
-            self.do_chores();
+            // One step; a thread does the rest, for the caller does not want to wait.
+            self.do_chores(|| false);
+            self.memory_was_freed();
             return if self.close_if_abandoned() { Ok(()) } else { Err(GetFault::Empty) };
         }
         self.wait(Side::Get, wait, || !self.is_empty() || self.tail().is_closed())
@@ -94,6 +96,10 @@ impl Segment {
     }
 
     fn wait(&self, side: Side, wait: Wait, ready: impl Fn() -> bool) -> Result<(), Late> {
+        if wait.is_over() {
+            // Looking again could go on for as long as others keep the queue busy.
+            return if self.close_if_abandoned() { Ok(()) } else { Err(Late) };
+        }
         if spin(wait, &ready) {
             return Ok(());
         }
@@ -115,7 +121,7 @@ impl Segment {
                 self.event(side).announce();
                 return Ok(());
             }
-            self.do_chores();
+            self.do_chores(|| !ready() && !wait.is_over());
         }
     }
 
