@@ -18,6 +18,9 @@ pub(super) const FAIRNESS: Duration = Duration::from_secs(10);
 /// How often the shares are looked at before.
 pub(super) const FAIRNESS_LOOK: Duration = Duration::from_millis(500);
 
+/// How long observers look for a state that never was.
+pub(super) const OBSERVING: Duration = Duration::from_millis(700);
+
 /// How long the death of a participant may stay unnoticed: the contract says 1 s at most, and a busy machine may
 /// give the survivor its turn late.
 pub(super) const NOTICED: Duration = Duration::from_secs(10);
