@@ -209,7 +209,7 @@ fn free_tail(ring: &Ring<'_>) -> Result<(Position, usize), PutRefusal> {
     if tail.is_closed() {
         return Err(PutRefusal::Closed);
     }
-    match ring.room(tail) {
+    match ring.room(tail)? {
         0 => Err(PutRefusal::Full),
         room => Ok((tail, room)),
     }

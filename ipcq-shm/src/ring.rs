@@ -91,16 +91,19 @@ impl<'a> Ring<'a> {
     }
 
     /// How many messages fit behind `tail`, at an instant inside the call. 0 is exact.
+    ///
+    /// More messages than the capacity are damage, and must not pass for a full queue: whoever waits for room would
+    /// see that it is not full, and try again for ever.
     #[inline]
-    pub(crate) fn room(&self, tail: Position) -> usize {
+    pub(crate) fn room(&self, tail: Position) -> Result<usize, Damage> {
         let seen = &self.map.header().put.0.seen_head;
         let len = tail.since(Position(seen.load(Ordering::Relaxed)));
         if len < self.capacity {
-            return self.capacity - len;
+            return Ok(self.capacity - len);
         }
         let head = self.head();
         seen.store(head.0, Ordering::Relaxed);
-        self.capacity.saturating_sub(tail.since(head))
+        self.capacity.checked_sub(tail.since(head)).ok_or(Damage)
     }
 
     /// Writes a record behind `tail`, where nobody sees it yet, and returns the tail that would publish it.

@@ -11,6 +11,11 @@ const MEMORY: &str = "/dev/shm";
 pub(crate) struct Outcome(String);
 
 impl Outcome {
+    /// What it said, word by word.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        self.0.split_whitespace()
+    }
+
     /// The number behind `name=`.
     pub(crate) fn number(&self, name: &str) -> usize {
         let prefix = format!("{name}=");

@@ -10,6 +10,10 @@ mod laboratory;
 mod machinery;
 mod stepping;
 
+/// The disk is full.
+mod full_disk;
+/// Somebody wrote into the queue, or put something else in its place.
+mod hostile;
 /// A batch is put or got.
 mod step_batch;
 /// One message is got.
@@ -22,6 +26,8 @@ mod step_put;
 mod step_recovery;
 /// Someone else sleeps.
 mod step_sleepers;
+/// What there is to die between.
+mod step_states;
 /// Somebody is stopped.
 mod stopped;
 /// Everybody is killed, one after the other.

@@ -2,9 +2,15 @@
 //!
 //! ```text
 //! victim step SCENARIO toy|shm DIRECTORY              a death at each instruction of an operation
+//! victim states SCENARIO shm DIRECTORY               what an operation changes in shared memory
 //! victim stopped put|get shm DIRECTORY               a process is stopped in the middle of an operation
 //! victim closed-under shm DIRECTORY                  the queue is closed under a put that is stopped
 //! victim woken stop|kill RUNS shm DIRECTORY          a sleeper is woken, and stopped or killed at once
+//! victim hostile before|while shm DIRECTORY          the queue's file is damaged
+//! victim odd-files shm DIRECTORY                     there is something else in its place
+//! victim elsewhere shm DIRECTORY                     it is opened in another boot, and process namespace
+//! victim mismatch boot shm DIRECTORY                 it is refused there, by name
+//! victim full-disk shm DIRECTORY                     its file system is full
 //! victim storm CAPACITY SECONDS shm DIRECTORY         a death every 10 ms
 //! victim storm-worker put|get NUMBER SLOTS shm DIRECTORY
 //! ```
@@ -40,6 +46,10 @@ fn run(words: &[&str]) -> Result<String, String> {
     let directory = Path::new(directory);
     match *role {
         ["step", scenario] => step(scenario, &*make(transport, directory)?, directory),
+        ["states", scenario] => {
+            crash::watch(60);
+            crash::states(&*make(transport, directory)?, directory, scenario)
+        }
         ["stopped", operation] => {
             crash::watch(20);
             crash::stopped(&*make(transport, directory)?, directory, operation)
@@ -51,6 +61,24 @@ fn run(words: &[&str]) -> Result<String, String> {
         ["woken", end, runs] => {
             crash::watch(20);
             crash::woken(&*make(transport, directory)?, directory, end, number(runs)?)
+        }
+        ["hostile", when] => {
+            crash::watch(120);
+            crash::hostile(&*make(transport, directory)?, directory, when)
+        }
+        ["odd-files"] => {
+            crash::watch(20);
+            crash::odd_files(&*make(transport, directory)?, directory)
+        }
+        ["elsewhere"] => {
+            crash::watch(20);
+            crash::elsewhere(&*make(transport, directory)?, directory)
+        }
+        ["mismatch", what] => crash::mismatch(&*make(transport, directory)?, what),
+        ["full-disk"] => {
+            crash::watch(60);
+            let transport = |path: &Path| make(transport, path).expect("a transport of this name");
+            crash::full_disk(transport, directory)
         }
         ["storm", capacity, seconds] => {
             crash::watch(20);

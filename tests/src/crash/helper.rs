@@ -83,6 +83,15 @@ impl Helper {
         Ok(waitpid(self.pid, None)?)
     }
 
+    /// Takes note that it has been waited for elsewhere.
+    ///
+    /// # Errors
+    /// None; for use at the end of a function that has some.
+    pub(crate) fn forget(mut self) -> Result<(), String> {
+        self.gone = true;
+        Ok(())
+    }
+
     /// Kills it with SIGKILL and waits until the kernel has buried it.
     ///
     /// # Errors

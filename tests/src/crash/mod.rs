@@ -5,9 +5,13 @@
 
 mod board;
 mod cell;
+mod full_disk;
 mod helper;
+mod hostile;
 mod ledger;
+mod namespaces;
 pub mod scenarios;
+mod states;
 mod stopped;
 mod storm;
 mod survey;
@@ -18,8 +22,11 @@ mod woken;
 
 pub use board::board;
 pub use cell::Cell;
+pub use full_disk::full_disk;
 pub use helper::Helper;
+pub use hostile::{elsewhere, hostile, mismatch, odd_files};
 pub use ledger::{Message, drain, message};
+pub use states::states;
 pub use stopped::{closed_under, stopped};
 pub use storm::{storm, work};
 pub use survey::survey;

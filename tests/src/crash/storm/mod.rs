@@ -34,14 +34,14 @@ fn queue_name() -> QueueName {
 
 /// A small generator of numbers that look random (splitmix64), the same for the same seed.
 #[derive(Clone, Copy, Debug)]
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    const fn new(seed: u64) -> Self {
+    pub(super) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,0 +1,144 @@
+//! What is no queue at all, in the place of one; and queues of other times and places.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ipcq_core::{CreateError, OpenError, QueueOptions, Transport, Wait};
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
+use nix::sys::wait::WaitStatus;
+use nix::unistd::mkfifo;
+
+use super::{in_time, make, queue_name};
+use crate::crash::helper::Helper;
+use crate::crash::namespaces::{cover, enter};
+use crate::crash::watchdog::stage;
+
+/// Puts files of every kind in the place of a queue: all are refused at once, and no link is followed.
+///
+/// # Errors
+/// What is wrong.
+pub fn odd_files(transport: &dyn Transport, directory: &Path) -> Result<String, String> {
+    let image = make(transport, directory)?;
+    let path = image.path();
+    let mut tried = 0;
+    let lengths =
+        [0, 1, 7, 8, 64, 255, 256, 2048, 4095, 4096, 4097, 65_536, 1 << 20, image.bytes().len() - 1];
+    for length in lengths {
+        clear(path)?;
+        let whole = image.restore().map_err(|error| error.to_string())?;
+        whole.set_len(length as u64).map_err(|error| error.to_string())?;
+        // A length that holds all the queue needs is no shorter queue.
+        refused(transport, &format!("a queue cut to {length} bytes"))?;
+        tried += 1;
+    }
+    for (what, make) in kinds() {
+        clear(path)?;
+        let outside = directory.with_extension("outside");
+        fs::write(&outside, b"not a queue").map_err(|error| error.to_string())?;
+        make(path, &outside).map_err(|error| format!("{what}: {error}"))?;
+        refused(transport, what)?;
+        let still = fs::read(&outside).map_err(|error| error.to_string())?;
+        if still != b"not a queue" {
+            return Err(format!("{what}: the file outside was changed"));
+        }
+        fs::remove_file(&outside).map_err(|error| error.to_string())?;
+        tried += 1;
+    }
+    Ok(format!("odd_files: tried={tried}"))
+}
+
+type Maker = fn(&Path, &Path) -> std::io::Result<()>;
+
+fn kinds() -> [(&'static str, Maker); 8] {
+    [
+        ("a file of zeros", |path, _| {
+            OpenOptions::new().write(true).create(true).truncate(true).open(path)?.set_len(8 << 20)
+        }),
+        ("a file of text", |path, _| fs::write(path, "text ".repeat(1_000_000))),
+        ("a directory", |path, _| fs::create_dir(path)),
+        ("a FIFO", |path, _| Ok(mkfifo(path, Mode::S_IRWXU)?)),
+        ("a socket", |path, _| UnixListener::bind(path).map(drop)),
+        ("a link to a file", |path, outside| symlink(outside, path)),
+        ("a link to nothing", |path, _| symlink("/nonexistent/file", path)),
+        ("a link to itself", |path, _| symlink(path, path)),
+    ]
+}
+
+fn clear(path: &PathBuf) -> Result<(), String> {
+    match fs::symlink_metadata(path) {
+        Err(_) => Ok(()),
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir(path).map_err(|error| error.to_string()),
+        Ok(_) => fs::remove_file(path).map_err(|error| error.to_string()),
+    }
+}
+
+/// Every way to meet it ends at once and well.
+fn refused(transport: &dyn Transport, what: &str) -> Result<(), String> {
+    stage(0, 20);
+    if let Ok(queue) = in_time("open", || transport.open(&queue_name()))? {
+        return Err(format!("{what} opens as {:?}", queue.identity()));
+    }
+    let made = in_time("create", || transport.create(&queue_name(), &QueueOptions::new()))?;
+    if !matches!(made, Err(CreateError::Exists { .. } | CreateError::Backend(_))) {
+        return Err(format!("over {what} a queue is made: {made:?}"));
+    }
+    in_time("list", || transport.list())?.map_err(|error| format!("list beside {what}: {error}"))?;
+    in_time("collect_garbage", || transport.collect_garbage())?
+        .map_err(|error| format!("{what}: {error}"))?;
+    // It can be removed, or says why not.
+    in_time("remove", || drop(transport.remove(&queue_name())))
+}
+
+/// Opens a queue in another boot and in another process namespace, where its lock words mean other threads.
+///
+/// # Errors
+/// What is wrong, also when the system has no namespaces for this process.
+pub fn elsewhere(transport: &dyn Transport, directory: &Path) -> Result<String, String> {
+    let queue = transport.create(&queue_name(), &QueueOptions::new()).map_err(|error| error.to_string())?;
+    queue.put(&[b"still here"], Wait::No).map_err(|fault| fault.to_string())?;
+    drop(queue);
+    let other_boot = directory.with_extension("boot");
+    fs::write(&other_boot, "11111111-2222-4333-8444-555555555555\n").map_err(|error| error.to_string())?;
+    in_namespace("boot", || {
+        enter(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+        cover(Path::new("/proc/sys/kernel/random/boot_id"), &other_boot).expect("another boot id");
+        // A program of its own: the number of a boot may be remembered.
+        let program = std::env::current_exe().expect("this program");
+        let arguments = ["mismatch", "boot", transport.name()];
+        let status = Command::new(program).args(arguments).arg(directory).stdout(Stdio::null()).status();
+        assert!(status.expect("this program starts").success(), "it was to be refused by name");
+    })?;
+    fs::remove_file(&other_boot).map_err(|error| error.to_string())?;
+    in_namespace("process namespace", || {
+        enter(CloneFlags::CLONE_NEWPID).expect("a process namespace");
+        let open = || mismatch(transport, "process namespace").map(|_| ()).expect("a refusal");
+        let inside = Helper::start(open).expect("a fork");
+        assert!(matches!(inside.join(), Ok(WaitStatus::Exited(_, 0))), "it was to be refused by name");
+    })?;
+    let queue = transport.open(&queue_name()).map_err(|error| format!("here: {error}"))?;
+    let len = queue.len().map_err(|error| error.to_string())?;
+    if len == 1 { Ok("elsewhere: refused=2".to_owned()) } else { Err(format!("len is {len}")) }
+}
+
+fn in_namespace(what: &str, body: impl FnOnce()) -> Result<(), String> {
+    let child = Helper::start(body).map_err(|error| error.to_string())?;
+    match child.join().map_err(|error| error.to_string())? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        other => Err(format!("in another {what} a process ended with {other:?}")),
+    }
+}
+
+/// Opens a queue that must be refused, because `expected` does not match.
+///
+/// # Errors
+/// What happened instead.
+pub fn mismatch(transport: &dyn Transport, expected: &str) -> Result<String, String> {
+    match transport.open(&queue_name()) {
+        Err(OpenError::Mismatch { what, .. }) if what == expected => Ok(what.to_owned()),
+        other => Err(format!("in another {expected} open says {other:?}")),
+    }
+}

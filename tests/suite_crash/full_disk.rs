@@ -1,0 +1,12 @@
+//! A file system of 8 MiB that fills up (Q17).
+
+use std::time::Duration;
+
+use crate::laboratory;
+
+/// Puts and creates say at once that there is no room, and work again when there is.
+#[test]
+fn q17_no_room_is_said_at_once() {
+    let outcome = laboratory::run(&["full-disk", "shm"], Duration::from_secs(60));
+    assert!(outcome.number("own") >= 50, "the queue hardly grew");
+}

@@ -1,0 +1,37 @@
+//! Segments that hold what no queue can have put there (Q16).
+
+use std::time::Duration;
+
+use crate::laboratory;
+
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Every byte of the header and the records, and noise, before the queue is opened.
+#[test]
+fn q16_damage_before_opening() {
+    let outcome = laboratory::run(&["hostile", "before", "shm"], LIMIT);
+    assert!(outcome.number("pieces") >= 15_000, "too little was damaged");
+    assert!(outcome.number("opened") >= 1000, "damage was hardly ever met after opening");
+}
+
+/// The same while it is open.
+#[test]
+fn q16_damage_while_open() {
+    let outcome = laboratory::run(&["hostile", "while", "shm"], LIMIT);
+    let (pieces, opened) = (outcome.number("pieces"), outcome.number("opened"));
+    assert!(pieces >= 15_000, "too little was damaged");
+    assert_eq!(pieces, opened, "a whole queue was not opened");
+}
+
+/// Files cut short, other files, directories, FIFOs, sockets and links in the place of a queue.
+#[test]
+fn q16_something_else_in_its_place() {
+    let outcome = laboratory::run(&["odd-files", "shm"], LIMIT);
+    assert_eq!(outcome.number("tried"), 22);
+}
+
+/// A queue of an earlier boot or another process namespace is refused by name.
+#[test]
+fn q12_queues_of_other_times_and_places() {
+    assert_eq!(laboratory::run(&["elsewhere", "shm"], LIMIT).number("refused"), 2);
+}
