@@ -21,7 +21,7 @@ use crate::presence::Presence;
 use crate::ring::Ring;
 use crate::storage::Storage;
 use crate::upkeep::Reaper;
-use crate::wait::Side;
+use crate::wait::{Side, Turns};
 
 /// How often a look at both ends is repeated until they hold still. Each try fails only if a message was put or
 /// taken meanwhile, so this many in a row mean that something other than a queue writes there.
@@ -35,6 +35,7 @@ pub(crate) struct Segment {
     identity: Identity,
     pub(crate) presence: Presence,
     pub(crate) reaper: Reaper,
+    pub(crate) turns: Turns,
     this: Weak<Self>,
 }
 
@@ -86,6 +87,7 @@ impl Segment {
             identity,
             presence: Presence::default(),
             reaper: Reaper::default(),
+            turns: Turns::default(),
             this: this.clone(),
         })
     }

@@ -8,6 +8,7 @@
 //! wake it, or was woken in its place, was stopped or killed.
 
 use std::hint;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,43 @@ const SPIN: Duration = Duration::from_micros(20);
 
 /// How long it then goes on, giving way to others that could use its processor, before it sleeps.
 const YIELD: Duration = Duration::from_micros(120);
+
+/// How long a process may go on while others sleep on its side: long beside a wake-up, so that giving way costs
+/// little, and short beside the 10 s over which shares must be even, with a hundred processes waiting.
+const TURN: Duration = Duration::from_millis(2);
+
+/// When this process's turn on each side began.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    start: Instant,
+    /// In nanoseconds since `start`.
+    began: [AtomicU64; 2],
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { start: Instant::now(), began: [AtomicU64::new(0), AtomicU64::new(0)] }
+    }
+}
+
+impl Turns {
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn began(&self, side: Side) -> &AtomicU64 {
+        &self.began[usize::from(side == Side::Get)]
+    }
+
+    fn begin(&self, side: Side) {
+        self.began(side).store(self.now(), Ordering::Relaxed);
+    }
+
+    fn is_over(&self, side: Side) -> bool {
+        let lasted = self.now().saturating_sub(self.began(side).load(Ordering::Relaxed));
+        Duration::from_nanos(lasted) > TURN
+    }
+}
 
 /// The side of the queue that a caller is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,22 +138,26 @@ impl Segment {
             // Looking again could go on for as long as others keep the queue busy.
             return if self.close_if_abandoned() { Ok(()) } else { Err(Late) };
         }
-        if spin(wait, &ready) {
+        let mut gives_way = self.give_way(side, wait);
+        if !gives_way && spin(wait, &ready) {
             return Ok(());
         }
         let _counted = self.count_waiter(side);
         loop {
             self.event(side).announce();
             self.lock_of(side.other()).synchronize();
-            if ready() || self.close_if_abandoned() {
+            if !gives_way && ready() || self.tail().is_closed() || self.close_if_abandoned() {
                 return Ok(());
             }
             let slice = wait.remaining().map_or(SLICE, |left| left.min(SLICE));
             if slice.is_zero() {
                 return Err(Late);
             }
-            self.event(side).sleep(slice);
-            if ready() {
+            let woken = self.event(side).sleep(slice);
+            self.turns.begin(side);
+            gives_way = false;
+            // Looking around after a slice costs next to nothing; who was woken has somebody to keep up with.
+            if ready() || woken && spin(wait, &ready) {
                 // Who woke this one cleared the bit, and cannot know whether others sleep. Neither can this one, so
                 // it sets the bit again before it goes on: see `pass_on`.
                 self.event(side).announce();
@@ -123,6 +165,14 @@ impl Segment {
             }
             self.do_chores(|| !ready() && !wait.is_over());
         }
+    }
+
+    /// Ends this process's turn if it is over and somebody sleeps on the same side: wakes that one, and says that
+    /// the caller shall sleep behind it. Without this, one that never sleeps can keep the others from ever finding
+    /// room, or a message, when they wake.
+    fn give_way(&self, side: Side, wait: Wait) -> bool {
+        let has_time = wait.remaining().is_none_or(|left| left > 2 * SLICE);
+        self.event(side).has_sleepers() && has_time && self.turns.is_over(side) && self.event(side).wake_one()
     }
 
     /// Wakes one more caller on `side` if it can go on as well: whoever was woken passes the wake on.

@@ -33,9 +33,9 @@ impl Event {
     }
 
     /// Sleeps until woken, for `time` at most. Returns at once when somebody was woken since
-    /// [`announce`](Self::announce); may return for no reason.
-    pub fn sleep(&self, time: Duration) {
-        futex::wait(&self.0, WAITERS, time);
+    /// [`announce`](Self::announce); may return for no reason. Returns whether it was not the time that ended it.
+    pub fn sleep(&self, time: Duration) -> bool {
+        futex::wait(&self.0, WAITERS, time)
     }
 
     /// Whether somebody may be asleep.
@@ -45,11 +45,11 @@ impl Event {
         self.0.load(Ordering::SeqCst) != 0
     }
 
-    /// Wakes one sleeper.
+    /// Wakes the one that has slept longest; returns whether there was one.
     #[cold]
-    pub fn wake_one(&self) {
+    pub fn wake_one(&self) -> bool {
         self.0.swap(0, Ordering::SeqCst);
-        futex::wake(&self.0, 1);
+        futex::wake(&self.0, 1)
     }
 
     /// Wakes every sleeper.

@@ -11,14 +11,14 @@ pub(super) const OWNER_DIED: u32 = 0x4000_0000;
 pub(super) const WAITERS: u32 = 0x8000_0000;
 
 /// Sleeps while `word` holds `expected`, for `time` at most. Returns when woken, when the word differs, when a
-/// signal came, or when the time is over: the caller looks again in each case.
-pub(super) fn wait(word: &AtomicU32, expected: u32, time: Duration) {
+/// signal came, or when the time is over: the caller looks again in each case. Returns whether it was not the time.
+pub(super) fn wait(word: &AtomicU32, expected: u32, time: Duration) -> bool {
     let time = libc::timespec {
         tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: libc::c_long::from(time.subsec_nanos()),
     };
     // SAFETY: the word is a live atomic for the whole call, and the kernel only reads it and the time.
-    unsafe {
+    let answer = unsafe {
         libc::syscall(
             libc::SYS_futex,
             word.as_ptr(),
@@ -27,16 +27,16 @@ pub(super) fn wait(word: &AtomicU32, expected: u32, time: Duration) {
             &raw const time,
             std::ptr::null::<u32>(),
             0,
-        );
-    }
+        )
+    };
+    answer == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ETIMEDOUT)
 }
 
-/// Wakes up to `most` threads that sleep on `word`.
-pub(super) fn wake(word: &AtomicU32, most: i32) {
+/// Wakes up to `most` threads that sleep on `word`; returns whether there was one.
+pub(super) fn wake(word: &AtomicU32, most: i32) -> bool {
     // SAFETY: the kernel uses the address as a key and does not write through it.
-    unsafe {
-        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most);
-    }
+    let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most) };
+    woken > 0
 }
 
 /// Whether no thread of this id exists that this process could know of.
