@@ -71,9 +71,7 @@ impl Fixed {
         }
         let no_match =
             |what, found: String, expected: String| Err(OpenError::mismatch(queue, what, found, expected));
-        if fixed[0] != MAGIC {
-            return no_match("magic", "not that of a queue".to_owned(), "that of a queue".to_owned());
-        }
+        Self::check_magic(fixed[0], queue)?;
         if fixed[1] != VERSION {
             return no_match("layout version", fixed[1].to_string(), VERSION.to_string());
         }
@@ -89,6 +87,14 @@ impl Fixed {
             return no_match("process namespace", fixed[6].to_string(), here.namespace.to_string());
         }
         Self::parse(&fixed).ok_or_else(|| OpenError::mismatch(queue, "header", "damaged", "an undamaged one"))
+    }
+
+    /// Checks that the file of `queue`, which begins with `word`, is one of a queue at all.
+    pub(crate) fn check_magic(word: u64, queue: &str) -> Result<(), OpenError> {
+        if word == MAGIC {
+            return Ok(());
+        }
+        Err(OpenError::mismatch(queue, "magic", "not that of a queue", "that of a queue"))
     }
 
     fn parse(fixed: &[u64; FIXED_WORDS]) -> Option<Self> {

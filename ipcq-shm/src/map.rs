@@ -68,6 +68,14 @@ impl Map {
         Ok(chunks)
     }
 
+    /// Whether a message of `len` bytes can be in the file: nobody is believed to have sent more than there is.
+    #[cold]
+    pub(crate) fn holds(&self, len: usize, storage: &Storage) -> bool {
+        let needed = len / CHUNK;
+        let in_file = self.in_file.load(Ordering::Relaxed) as usize;
+        needed <= in_file || chunks_in(storage).is_ok_and(|chunks| needed <= chunks as usize)
+    }
+
     /// Whether the file has grown beyond what this process could map.
     pub(crate) fn is_outgrown(&self, storage: &Storage) -> bool {
         chunks_in(storage).is_ok_and(|chunks| chunks > self.limit)

@@ -40,6 +40,9 @@ impl Segment {
         ring.publish(tail, staged)?;
         guard.unlock_and_wake(self.event(Side::Get));
         self.pass_on(Side::Put);
+        if tail.chunk() != staged.chunk() {
+            self.memory_was_freed();
+        }
         Ok(())
     }
 

@@ -103,18 +103,15 @@ impl Channel for ShmChannel {
     }
 
     fn register_producer(&self) -> Result<(), BackendError> {
-        let epoch = process::epoch();
-        if self.producer.load(Ordering::Relaxed) != epoch
-            && self.producer.swap(epoch, Ordering::Relaxed) != epoch
-        {
-            self.segment.add_producer().inspect_err(|_| self.producer.store(0, Ordering::Relaxed))?;
+        if self.producer.load(Ordering::Relaxed) == process::epoch() {
+            return Ok(());
         }
-        Ok(())
+        self.segment.add_producer(&self.producer)
     }
 
     fn unregister_producer(&self) -> Result<(), BackendError> {
-        if self.producer.swap(0, Ordering::Relaxed) == process::epoch() {
-            self.segment.drop_producer();
+        if self.producer.load(Ordering::Relaxed) == process::epoch() {
+            self.segment.drop_producer(&self.producer);
         }
         Ok(())
     }

@@ -183,7 +183,9 @@ impl<'a> Ring<'a> {
         let header = head.header();
         #[expect(clippy::cast_possible_truncation, reason = "the low half is the length")]
         let len = header as u32 as usize;
-        let sound = len <= self.max_message && header == record_header(head.count, len);
+        let sound = len <= self.max_message
+            && header == record_header(head.count, len)
+            && (len < CHUNK || self.map.holds(len, self.storage));
         if sound { Ok(len) } else { Err(Damage) }
     }
 
@@ -371,7 +373,7 @@ const fn span(len: usize) -> usize {
 /// What stands before a message of `len` bytes that is number `count`: its length below, above it a check word,
 /// which stray bytes and records of an earlier round do not match.
 #[inline]
-fn record_header(count: u32, len: usize) -> u64 {
+pub(crate) fn record_header(count: u32, len: usize) -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "message limits are below 4 GiB")]
     let len = len as u32;
     let count = count & Position::COUNT;

@@ -23,6 +23,9 @@ use crate::storage::Storage;
 use crate::upkeep::Reaper;
 use crate::wait::{Side, Turns};
 
+/// Header and slots, which always have memory.
+const HEAD_LEN: usize = SLOTS_AT + SLOTS * size_of::<Slot>();
+
 /// How often a look at both ends is repeated until they hold still. Each try fails only if a message was put or
 /// taken meanwhile, so this many in a row mean that something other than a queue writes there.
 const LOOKS: u32 = 1 << 20;
@@ -44,7 +47,7 @@ impl Segment {
     pub(crate) fn create(file: OwnedFd, identity: Identity) -> Result<Arc<Self>, Failure> {
         let prepare = || -> io::Result<(Storage, Map)> {
             let storage = Storage::new(file)?;
-            storage.reserve(0, SLOTS_AT + SLOTS * size_of::<Slot>())?;
+            storage.reserve(0, HEAD_LEN)?;
             storage.reserve(LINKS_AT, 4096)?;
             storage.reserve(CHUNKS_AT, CHUNK)?;
             let map = Map::new(&storage)?;
@@ -71,6 +74,8 @@ impl Segment {
             let least = format!("at least {} bytes", CHUNKS_AT + CHUNK);
             return Err(OpenError::mismatch(label, "size", format!("{len} bytes"), least));
         }
+        Fixed::check_magic(storage.first_word().map_err(failed)?, label)?;
+        storage.reserve(0, HEAD_LEN).map_err(failed)?;
         let map = Map::new(&storage).map_err(failed)?;
         let fixed = Fixed::read(&map.header().fixed, label)?;
         let identity = Identity::new(crate::NAME, place, fixed.incarnation, fixed.capacity, &fixed.options());
@@ -195,8 +200,15 @@ impl Segment {
         (self.identity.capacity..=MAX_CAPACITY).contains(&len)
     }
 
+    /// Whether the queue is removed. Finishes what a remover that died half-way began: getters are refused by then,
+    /// so that nobody would ever take what is put.
     pub(crate) fn is_removed(&self) -> bool {
-        self.tail().is_removed()
+        let removed = self.tail().is_removed();
+        let begun = !removed && self.header().get.0.removed.load(Ordering::SeqCst) != 0;
+        if begun {
+            self.end(CLOSED | REMOVED);
+        }
+        removed || begun
     }
 
     /// `value`, or that the queue is gone.
@@ -207,6 +219,18 @@ impl Segment {
     /// Closes the queue and wakes everyone.
     pub(crate) fn close(&self) {
         self.end(CLOSED);
+    }
+
+    /// Closes the queue and wakes everyone, if nothing was put since `tail` was read; returns whether it did.
+    pub(crate) fn close_at(&self, tail: Position) -> bool {
+        let word = &self.header().tail.0;
+        let closed =
+            word.compare_exchange(tail.0, tail.0 | CLOSED, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+        if closed {
+            self.event(Side::Get).wake_all();
+            self.event(Side::Put).wake_all();
+        }
+        closed
     }
 
     /// Closes the queue, lets nobody take what is in it, and wakes everyone.
@@ -256,5 +280,58 @@ impl Drop for Segment {
     fn drop(&mut self) {
         self.do_chores(|| true);
         self.presence.leave(self.table());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::{FileExt, MetadataExt};
+
+    use ipcq_core::{GetFault, PutFault, QueueOptions, Wait};
+
+    use super::*;
+    use crate::ring::record_header;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    fn segment() -> Result<Arc<Segment>, Box<dyn std::error::Error>> {
+        let identity = Identity::new(crate::NAME, None, 1, 100, &QueueOptions::new());
+        Ok(Segment::create(tempfile::tempfile()?.into(), identity)?)
+    }
+
+    #[test]
+    fn a_removal_whose_remover_died_is_finished() -> Tested {
+        let segment = segment()?;
+        segment.header().get.0.removed.store(1, Ordering::SeqCst);
+        assert!(segment.is_removed());
+        assert!(matches!(segment.put(&[b"x"], Wait::No), Err(PutFault::Closed)));
+        Ok(())
+    }
+
+    /// Reading it through the mapping would, and where there is no memory that ends the process.
+    #[test]
+    fn a_file_that_is_no_queue_gets_no_memory_when_it_is_looked_at() -> Tested {
+        let file = tempfile::tempfile_in("/dev/shm")?;
+        file.set_len(2 * CHUNKS_AT as u64)?;
+        let opened = Segment::open(file.try_clone()?.into(), None, "shm:jobs");
+        assert!(matches!(opened, Err(OpenError::Mismatch { what: "magic", .. })));
+        assert_eq!(file.metadata()?.blocks(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_length_beyond_the_file_is_damage_and_not_believed() -> Tested {
+        let segment = segment()?;
+        segment.put(&[b"x"], Wait::No)?;
+        let file = File::from(segment.storage().as_fd().try_clone_to_owned()?);
+        file.write_all_at(&record_header(0, 1 << 30).to_le_bytes(), CHUNKS_AT as u64)?;
+        let mut message = Vec::new();
+        let outcome = segment.get(&mut message, Wait::No);
+        assert!(
+            matches!(outcome, Err(GetFault::Backend(error)) if error.kind() == BackendErrorKind::Damaged)
+        );
+        assert_eq!(message.capacity(), 0);
+        Ok(())
     }
 }

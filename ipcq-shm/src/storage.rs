@@ -11,6 +11,7 @@ use ipcq_core::os::directory::FileId;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::stat::fstat;
+use nix::sys::uio::pread;
 
 use crate::open_files;
 
@@ -55,6 +56,14 @@ impl Storage {
         let (Ok(at), Ok(len)) = (offset(at), offset(len)) else { return };
         let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
         while fallocate(&*self.file, flags, at, len) == Err(Errno::EINTR) {}
+    }
+
+    /// The first word of the file, as it is there: to read what has no memory yet through a mapping would take some,
+    /// or end the process when there is none.
+    pub(crate) fn first_word(&self) -> io::Result<u64> {
+        let mut word = [0; 8];
+        pread(&*self.file, &mut word, 0)?;
+        Ok(u64::from_ne_bytes(word))
     }
 
     /// How long the file is.

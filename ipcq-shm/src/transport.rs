@@ -164,12 +164,21 @@ impl Transport for ShmTransport {
             OpenError::Backend(error) => RemoveError::Backend(error),
             _ => RemoveError::missing(&label),
         })?;
-        // What cannot be opened has no users that could be told.
-        let already = self.open_segment(name, &found).is_ok_and(|segment| {
-            let already = segment.is_removed();
-            segment.mark_removed();
-            already
-        });
+        let already = match self.open_segment(name, &found) {
+            Ok(segment) => {
+                let already = segment.is_removed();
+                segment.mark_removed();
+                already
+            }
+            // It may have users, whom this process cannot tell: they would wait for ever.
+            Err(OpenError::Backend(error)) if error.is_no_room() => return Err(error.into()),
+            Err(OpenError::Denied { queue }) => {
+                let what = "this user may not open it, and so not end it";
+                return Err(BackendError::new(BackendErrorKind::Denied, queue, what).into());
+            }
+            // What is no queue, or one of an earlier boot, has no users.
+            Err(_) => false,
+        };
         let unlinked = directory.unlink_if(&QueueDirectory::file_name(name, NAME), found.id());
         unlinked.map_err(|failure| failure.into_backend(&label))?;
         if already { Err(RemoveError::missing(label)) } else { Ok(()) }

@@ -31,9 +31,10 @@ pub(crate) struct Reaper {
 }
 
 impl Segment {
-    /// Repairs what a dead putter left, and gives back the free chunks beyond [`KEEP`], for as long as the caller
+    /// Repairs what a dead putter or remover left, and gives back the free chunks beyond [`KEEP`], for as long as the caller
     /// wants to `go_on`: a gigabyte takes 0.2 s. Never waits for another participant.
     pub(crate) fn do_chores(&self, go_on: impl Fn() -> bool) {
+        self.is_removed();
         let put = &self.header().put.0;
         if put.lock.is_orphaned() || self.has_much() {
             while self.trim(KEEP) == Some(true) && go_on() {
@@ -57,7 +58,7 @@ impl Segment {
         self.header().put.0.ring.load(Ordering::Relaxed) > KEEP + 1
     }
 
-    /// To be called when a getter has left a chunk.
+    /// To be called when an end of the queue has entered a chunk.
     #[cold]
     pub(crate) fn memory_was_freed(&self) {
         if self.has_much() && self.reaper.running.load(Ordering::Relaxed) != process::epoch() {
