@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -105,13 +106,13 @@ pub(crate) struct RmArgs {
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct DemoArgs {
     /// How many messages each producer puts
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 5)]
+    #[arg(short = 'n', long, value_name = "N", default_value = "5", value_parser = whole::<u32>, allow_hyphen_values = true)]
     pub(crate) messages: u32,
     /// How many producer processes
-    #[arg(long, value_name = "N", default_value = "1", value_parser = processes)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = processes, allow_hyphen_values = true)]
     pub(crate) producers: usize,
     /// How many consumer processes
-    #[arg(long, value_name = "N", default_value = "1", value_parser = processes)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = processes, allow_hyphen_values = true)]
     pub(crate) consumers: usize,
 }
 
@@ -121,10 +122,10 @@ pub(crate) struct CreateArgs {
     #[arg(value_name = "NAME")]
     pub(crate) queue: String,
     /// How many messages it takes; max is the most that the transport can hold [default: 1000]
-    #[arg(long, value_name = "N|max", value_parser = capacity)]
+    #[arg(long, value_name = "N|max", value_parser = capacity, allow_hyphen_values = true)]
     pub(crate) capacity: Option<Capacity>,
     /// The longest message it takes [default: 1GiB]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size, allow_hyphen_values = true)]
     pub(crate) max_message: Option<usize>,
     /// Who may open it, as file permissions
     #[arg(long, default_value = "600", value_parser = ["600", "660", "666"])]
@@ -191,7 +192,7 @@ pub(crate) struct GetArgs {
 #[group(multiple = false)]
 pub(crate) struct AmountArgs {
     /// Get this many messages
-    #[arg(short = 'n', value_name = "N")]
+    #[arg(short = 'n', value_name = "N", value_parser = whole::<u64>, allow_hyphen_values = true)]
     pub(crate) number: Option<u64>,
     /// Get messages until the queue is empty
     #[arg(long)]
@@ -243,7 +244,7 @@ impl From<FramingArgs> for Framing {
 #[group(multiple = false)]
 pub(crate) struct WaitArgs {
     /// Wait at most this long for each message
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
     /// Do not wait
     #[arg(long)]
@@ -256,19 +257,19 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64,64KiB", value_parser = size)]
     pub(crate) size: Vec<usize>,
     /// How many producer processes [default: 1, then 4]
-    #[arg(long, value_name = "N", value_parser = processes)]
+    #[arg(long, value_name = "N", value_parser = processes, allow_hyphen_values = true)]
     pub(crate) producers: Option<usize>,
     /// How many consumer processes [default: 1, then 4]
-    #[arg(long, value_name = "N", value_parser = processes)]
+    #[arg(long, value_name = "N", value_parser = processes, allow_hyphen_values = true)]
     pub(crate) consumers: Option<usize>,
     /// How many messages one measurement moves [default: as many as take --seconds]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive, allow_hyphen_values = true)]
     pub(crate) messages: Option<NonZeroUsize>,
     /// How long one measurement takes, about
-    #[arg(long, value_name = "S", default_value_t = 0.15, value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value_t = 0.15, value_parser = seconds, allow_hyphen_values = true)]
     pub(crate) seconds: f64,
     /// How often each measurement is repeated; the median counts
-    #[arg(long, value_name = "N", default_value = "5")]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = positive, allow_hyphen_values = true)]
     pub(crate) repetitions: NonZeroUsize,
     /// Leave out the reference, crossbeam-channel between threads
     #[arg(long)]
@@ -326,6 +327,14 @@ fn capacity(text: &str) -> Result<Capacity, String> {
             _ => Err("a capacity is a number of messages, at least 1, or max".to_owned()),
         },
     }
+}
+
+fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "a whole number is needed, which is neither negative nor too large".to_owned())
+}
+
+fn positive(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "a whole number is needed, at least 1".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

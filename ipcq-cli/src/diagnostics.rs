@@ -4,9 +4,11 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+use clap::{Command, CommandFactory};
 
-use crate::args::Verbosity;
+use crate::args::{Args, Verbosity};
 use crate::failure::{Failure, Status};
+use crate::output::print;
 
 /// Says things on stderr, as much as the user wants to hear.
 #[derive(Clone, Copy, Debug)]
@@ -62,35 +64,43 @@ fn say(text: &str) {
 /// Prints help to stdout, or what is wrong with the command line in one line to stderr.
 pub(crate) fn usage_error(error: &clap::Error) -> ExitCode {
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = error.print();
-            ExitCode::SUCCESS
-        }
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match print(&error.render().to_string()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                say(failure.text());
+                failure.status().into()
+            }
+        },
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
             Status::Failed.into()
         }
         _ => {
-            say(&one_line(&error.to_string()));
+            say(&one_line(&error.to_string(), &command()));
             Status::Failed.into()
         }
     }
 }
 
+/// The command whose help is worth reading, as far as the arguments tell: some errors do not say it.
+fn command() -> String {
+    let commands = Args::command();
+    let named = std::env::args_os().skip(1).find_map(|argument| {
+        commands.find_subcommand(&argument).filter(|command| !command.is_hide_set()).map(Command::get_name)
+    });
+    named.map_or_else(|| "ipcq".to_owned(), |name| format!("ipcq {name}"))
+}
+
 /// Folds the report of the argument parser, which has paragraphs, into one line.
-fn one_line(report: &str) -> String {
-    let mut text = String::new();
-    let mut usage = "ipcq".to_owned();
-    for line in report.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if let Some(shown) = line.strip_prefix("Usage: ") {
-            let command = shown.split(' ').take_while(|word| !word.starts_with(['[', '<', '-']));
-            usage = command.collect::<Vec<_>>().join(" ");
-        } else if !line.starts_with("For more information") {
-            text.push_str(if text.is_empty() { "" } else { " " });
-            text.push_str(line.strip_prefix("error: ").unwrap_or(line));
-        }
-    }
-    format!("{text}; see `{usage} --help`")
+fn one_line(report: &str, command: &str) -> String {
+    let paragraphs = report.split("\n\n").map(str::trim);
+    let said = paragraphs.filter(|paragraph| {
+        let boilerplate = ["Usage: ", "For more information"];
+        !paragraph.is_empty() && !boilerplate.iter().any(|start| paragraph.starts_with(start))
+    });
+    let folded = said.map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    let text = folded.collect::<Vec<_>>().join("; ");
+    format!("{}; see `{command} --help`", text.strip_prefix("error: ").unwrap_or(&text))
 }
 
 #[cfg(test)]
@@ -102,6 +112,11 @@ mod tests {
         let report = "error: the following required arguments were not provided:\n  <QUEUE>\n\n\
                       Usage: ipcq put <QUEUE> [MESSAGE]...\n\nFor more information, try '--help'.\n";
         let expected = "the following required arguments were not provided: <QUEUE>; see `ipcq put --help`";
-        assert_eq!(one_line(report), expected);
+        assert_eq!(one_line(report, "ipcq put"), expected);
+        let report = "error: invalid value '0600' for '--mode <MODE>'\n  [possible values: 600, 660]\n\n  \
+                      tip: a similar value exists: '600'\n\nFor more information, try '--help'.\n";
+        let expected = "invalid value '0600' for '--mode <MODE>' [possible values: 600, 660]; \
+                        tip: a similar value exists: '600'; see `ipcq create --help`";
+        assert_eq!(one_line(report, "ipcq create"), expected);
     }
 }

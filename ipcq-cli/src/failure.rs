@@ -166,7 +166,7 @@ impl From<RemoveError> for Failure {
     fn from(error: RemoveError) -> Self {
         match error {
             RemoveError::Missing { queue } => Self::failed(format!(
-                "there is no queue {queue}; nothing was removed, see `ipcq ls` for those there are"
+                "there is no queue {queue} to remove; see `ipcq ls` for those there are"
             )),
             RemoveError::Backend(error) => error.into(),
             other => Self::failed(with_causes(&other)),

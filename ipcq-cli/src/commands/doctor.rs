@@ -11,8 +11,8 @@ use ipcq_core::Transport;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::statvfs;
-use nix::unistd::geteuid;
-use serde::Serialize;
+use nix::unistd::{AccessFlags, access, geteuid};
+use serde::{Serialize, Serializer};
 
 use crate::args::Format;
 use crate::backend::Backends;
@@ -30,8 +30,11 @@ const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 #[derive(Debug, Serialize)]
 struct Report {
     transport: &'static str,
+    /// Names of directories need not be text, and json must be.
+    #[serde(serialize_with = "lossy")]
     directory: PathBuf,
     directory_exists: bool,
+    directory_is_writable: bool,
     /// Nobody else can reach what is in it; `null` while it does not exist.
     directory_is_private: Option<bool>,
     in_memory: bool,
@@ -78,6 +81,7 @@ impl Report {
         let mut report = Self {
             transport: transport.name(),
             directory_exists: existing == directory,
+            directory_is_writable: access(existing, AccessFlags::W_OK | AccessFlags::X_OK).is_ok(),
             directory_is_private: is_private(&directory)?,
             in_memory: statfs(existing)?.filesystem_type() == TMPFS_MAGIC,
             size: space.blocks().saturating_mul(space.fragment_size()),
@@ -106,7 +110,11 @@ impl Report {
             advice
                 .push(format!("the kernel {} is too old: use {} or newer", self.kernel, self.kernel_needed));
         }
-        if self.directory_is_private == Some(false) {
+        if !self.directory_is_writable {
+            advice.push(format!(
+                "no queues can be made in {directory}: make it writable, or set IPCQ_DIR to a directory of your own"
+            ));
+        } else if self.directory_is_private == Some(false) {
             advice.push(format!("other users can reach {directory}: chmod 700 {directory}"));
         }
         if !self.in_memory {
@@ -148,6 +156,7 @@ impl Report {
             ("transport", self.transport.to_owned()),
             ("directory", self.directory.display().to_string()),
             ("exists", yes_or_no(self.directory_exists)),
+            ("writable", yes_or_no(self.directory_is_writable)),
             (
                 "private",
                 self.directory_is_private
@@ -172,6 +181,10 @@ impl Report {
         }
         text
     }
+}
+
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 fn shown(limit: Option<u64>) -> String {

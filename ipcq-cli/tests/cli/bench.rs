@@ -10,6 +10,8 @@ on_every_transport! {
     the_reference_can_be_left_out,
     odd_sizes_and_shapes_are_measured,
     doctor_says_what_this_system_allows,
+    doctor_examines_a_directory_whose_name_is_no_text,
+    doctor_says_where_no_queue_can_be_made,
 }
 
 /// Runs a small benchmark and returns what it measured.
@@ -90,4 +92,29 @@ fn doctor_says_what_this_system_allows(sandbox: &Sandbox) {
     let json = sandbox.ipcq("doctor --format json").env("IPCQ_DIR", later.to_str().expect("a plain path"));
     let report: Value = serde_json::from_str(&json.done().succeeds().stdout()).expect("one object");
     assert_eq!((&report["directory_exists"], &report["directory_is_private"]), (&false.into(), &Value::Null));
+}
+
+fn doctor_examines_a_directory_whose_name_is_no_text(sandbox: &Sandbox) {
+    let json =
+        sandbox.shell("IPCQ_DIR=$IPCQ_DIR/$'\\xff' ipcq doctor --format json").done().succeeds().stdout();
+    let report: Value = serde_json::from_str(&json).expect("one object");
+    assert!(report["directory"].as_str().is_some_and(|path| path.ends_with('\u{fffd}')), "{report}");
+}
+
+fn doctor_says_where_no_queue_can_be_made(sandbox: &Sandbox) {
+    let report = |directory: &str| -> Value {
+        let json = sandbox.ipcq("doctor --format json").env("IPCQ_DIR", directory).done().succeeds().stdout();
+        serde_json::from_str(&json).expect("one object")
+    };
+    // Not even root can make a queue in a file.
+    let file = sandbox.directory().join("file");
+    std::fs::write(&file, "").expect("the file can be written");
+    let there = report(file.to_str().expect("a plain path"));
+    let own = report(sandbox.directory().to_str().expect("a plain path"));
+    assert_eq!(
+        (&there["directory_is_writable"], &own["directory_is_writable"]),
+        (&false.into(), &true.into())
+    );
+    assert!(there["advice"].to_string().contains("no queues can be made in"), "{there}");
+    assert!(!own["advice"].to_string().contains("no queues can be made"), "{own}");
 }

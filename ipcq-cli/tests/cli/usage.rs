@@ -25,7 +25,7 @@ fn a_missing_queue_is_named_with_what_to_do(sandbox: &Sandbox) {
     for command in ["put jobs a", "get jobs", "get jobs --all", "stat jobs", "close jobs"] {
         sandbox.ipcq(command).done().fails(2, &[&label, "ipcq create jobs", "ipcq ls"]);
     }
-    sandbox.ipcq("rm jobs").done().fails(2, &[&label, "nothing was removed", "ipcq ls"]);
+    sandbox.ipcq("rm jobs").done().fails(2, &[&label, "to remove", "ipcq ls"]);
 }
 
 fn a_bad_size_duration_or_capacity_is_refused(sandbox: &Sandbox) {
@@ -40,6 +40,16 @@ fn a_bad_size_duration_or_capacity_is_refused(sandbox: &Sandbox) {
     for timeout in ["5", "soon", "-1s"] {
         let get = sandbox.ipcq_with(&["get", "jobs", &format!("--timeout={timeout}")]).done();
         get.fails(2, &["--timeout", "500ms"]);
+    }
+    // Written apart from its option, a negative number is a wrong value and no option of its own.
+    for (command, words) in [
+        ("create jobs --capacity -1", ["--capacity", "at least 1, or max", "ipcq create --help"]),
+        ("get jobs --timeout -1s", ["--timeout", "500ms", "ipcq get --help"]),
+        ("get jobs -n -1", ["-n <N>", "whole number", "ipcq get --help"]),
+        ("demo -n 1.5", ["--messages", "whole number", "ipcq demo --help"]),
+        ("bench --messages 0", ["--messages", "at least 1", "ipcq bench --help"]),
+    ] {
+        sandbox.ipcq(command).done().fails(2, &words);
     }
     sandbox.ipcq("create jobs --max-message 1000000TiB").done().fails(2, &[sandbox.transport()]);
     sandbox.ipcq("ls").done().says_nothing();
@@ -114,6 +124,9 @@ fn help_and_version_go_to_stdout() {
         assert!(help.contains(command), "{command}\n{help}");
     }
     assert!(!help.contains("worker"), "{help}");
+    for flag in ["--help", "--version"] {
+        sandbox.shell(&format!("ipcq {flag} > /dev/full")).done().fails(2, &["stdout could not be written"]);
+    }
     let nothing = sandbox.ipcq("").done();
     assert!(nothing.stderr().contains("Usage: ipcq"), "{nothing}");
 }
