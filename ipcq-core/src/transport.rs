@@ -166,14 +166,15 @@ pub trait Channel: fmt::Debug + Send + Sync {
     /// When the queue is gone or damaged.
     fn stat(&self) -> Result<Stat, BackendError>;
 
-    /// Registers this process as a producer, which its first put does by itself. What a queue made with
-    /// `auto_close` counts; without effect on others.
+    /// Registers this handle, and so its process, as a producer, which its first put does by itself. A process is
+    /// one producer while any of its handles is registered. What a queue made with `auto_close` counts; without
+    /// effect on others.
     ///
     /// # Errors
     /// When the queue is gone, damaged, or has no room for one more participant.
     fn register_producer(&self) -> Result<(), BackendError>;
 
-    /// Ends this process's registration as a producer, as dropping its last handle does.
+    /// Ends this handle's registration as a producer, as dropping it does; the process has left with the last one.
     ///
     /// # Errors
     /// When the queue is gone or damaged.

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A *named* queue ([`Queue::create`], [`Queue::open`]) lives in a file of the queue directory, in memory, until it is
-//! removed or the machine stops; processes come and go. An *anonymous* one ([`Queue::anonymous`]) ends with its last
+//! removed ([`Queue::remove`]) or the machine stops; processes come and go. An *anonymous* one ([`Queue::anonymous`]) ends with its last
 //! handle, and reaches children by inheritance ([`Queue::share_with`] here, [`Queue::inherited`] there).
 //!
 //! # What happens when a participant is killed
@@ -50,7 +50,7 @@
 //! queues: closing any descriptor of it ends, for the kernel, the record lock that says that this process is alive.
 
 mod chunks;
-mod error;
+mod explain;
 mod fixed;
 mod layout;
 mod map;
@@ -66,7 +66,12 @@ mod transport;
 mod upkeep;
 mod wait;
 
-pub use ipcq_core::{Queue, QueueOptions};
+pub use ipcq_core::codec;
+pub use ipcq_core::error;
+pub use ipcq_core::{
+    Batch, Bincode, Bytes, Capacity, Channel, Codec, Limit, Queue, QueueAddress, QueueName, QueueOptions,
+    Stat, Transport, Wait,
+};
 pub use transport::ShmTransport;
 
 /// The name of this transport.

@@ -162,8 +162,14 @@ impl Transport for ShmTransport {
         let label = Self::label(name);
         let (directory, found) = self.find(name).map_err(|error| match error {
             OpenError::Backend(error) => RemoveError::Backend(error),
+            OpenError::Denied { queue } => {
+                BackendError::new(BackendErrorKind::Denied, queue, "its directory belongs to another user")
+                    .into()
+            }
             _ => RemoveError::missing(&label),
         })?;
+        // Ending a queue and then finding that its name stays would destroy it half.
+        directory.check_removal(&found).map_err(|failure| failure.into_backend(&label))?;
         let already = match self.open_segment(name, &found) {
             Ok(segment) => {
                 let already = segment.is_removed();

@@ -104,7 +104,7 @@ fn kind_of(errno: Errno) -> BackendErrorKind {
         | Errno::ENOMEM
         | Errno::ENOLCK
         | Errno::EUSERS => BackendErrorKind::NoRoom,
-        Errno::EACCES | Errno::EPERM | Errno::EROFS => BackendErrorKind::Denied,
+        Errno::EACCES | Errno::EPERM => BackendErrorKind::Denied,
         Errno::EOPNOTSUPP | Errno::ENOSYS => BackendErrorKind::Unsupported,
         _ => BackendErrorKind::Other,
     }

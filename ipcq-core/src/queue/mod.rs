@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use self::iter::{Iter, TryIter};
 use crate::address::QueueAddress;
 use crate::codec::{Bytes, Codec, DefaultCodec};
-use crate::error::{BackendError, CreateError, OpenError};
+use crate::error::{BackendError, CreateError, OpenError, RemoveError};
 use crate::name::QueueName;
 use crate::options::QueueOptions;
 use crate::transport::{Channel, Identity, Stat, Transport};
@@ -66,7 +66,18 @@ impl<T, C: Codec<T>> Queue<T, C> {
         Ok(Self::over(channel, false))
     }
 
-    /// Opens the queue `name` on `transport`, which must exist and be of this codec.
+    /// Removes the queue `name` of `transport`, of any codec: everyone who waits on it wakes with `Closed`, what is
+    /// in it is discarded, and nothing of it is left behind.
+    ///
+    /// # Errors
+    /// When there is no such queue, the user may not remove it, or the backend fails.
+    pub fn remove(transport: &dyn Transport, name: &str) -> Result<(), RemoveError> {
+        let name = QueueName::new(name).map_err(|_| RemoveError::missing(name))?;
+        transport.remove(&name)
+    }
+
+    /// Opens the queue `name` on `transport`, which must exist and be of this codec. The codec is all that is
+    /// recorded: that both sides agree on the type `T` is up to them.
     ///
     /// # Errors
     /// When there is no such queue, it is not what this program can use, the user may not open it, or the

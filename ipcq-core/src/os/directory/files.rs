@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::libc;
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
-use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, geteuid, linkat, unlinkat};
 
 use crate::QueueName;
 use crate::error::BackendErrorKind;
@@ -111,6 +111,21 @@ impl QueueDirectory {
         let descriptor = openat(&self.descriptor, file_name, flags, Mode::empty()).map_err(failed)?;
         let stat = fstat(&descriptor).map_err(failed)?;
         Ok(Found { descriptor, stat, what: format!("the file {}", self.path.join(file_name).display()) })
+    }
+
+    /// Checks whether this user may remove `found`, without removing it.
+    ///
+    /// # Errors
+    /// When the directory may not be changed, or is one in which only owners may remove.
+    pub fn check_removal(&self, found: &Found) -> Result<(), Failure> {
+        let failed = |errno| self.failed("nothing may be removed from", errno);
+        let may = AccessFlags::W_OK | AccessFlags::X_OK;
+        faccessat(&self.descriptor, ".", may, AtFlags::AT_EACCESS).map_err(failed)?;
+        let directory = fstat(&self.descriptor).map_err(failed)?;
+        let user = geteuid().as_raw();
+        let sticky = directory.st_mode & Mode::S_ISVTX.bits() != 0;
+        let owner = [0, directory.st_uid, found.stat.st_uid].contains(&user);
+        if sticky && !owner { Err(failed(Errno::EPERM)) } else { Ok(()) }
     }
 
     /// Removes `file_name` if it is still the file `id`.
