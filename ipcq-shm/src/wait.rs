@@ -27,17 +27,28 @@ const YIELD: Duration = Duration::from_micros(120);
 /// little, and short beside the 10 s over which shares must be even, with a hundred processes waiting.
 const TURN: Duration = Duration::from_millis(2);
 
-/// When this process's turn on each side began.
+/// A process that has not come by for this long begins a new turn. One that only stood in line for a processor does
+/// not.
+const ABSENCE: Duration = Duration::from_millis(100);
+
+/// When this process's turns began, on each side.
 #[derive(Debug)]
 pub(crate) struct Turns {
     start: Instant,
-    /// In nanoseconds since `start`.
-    began: [AtomicU64; 2],
+    sides: [Turn; 2],
+}
+
+/// In nanoseconds since the start of the turns.
+#[derive(Debug, Default)]
+struct Turn {
+    began: AtomicU64,
+    /// When this process last came by.
+    seen: AtomicU64,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { start: Instant::now(), began: [AtomicU64::new(0), AtomicU64::new(0)] }
+        Self { start: Instant::now(), sides: Default::default() }
     }
 }
 
@@ -46,17 +57,23 @@ impl Turns {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn began(&self, side: Side) -> &AtomicU64 {
-        &self.began[usize::from(side == Side::Get)]
+    fn side(&self, side: Side) -> &Turn {
+        &self.sides[usize::from(side == Side::Get)]
     }
 
     fn begin(&self, side: Side) {
-        self.began(side).store(self.now(), Ordering::Relaxed);
+        self.side(side).began.store(self.now(), Ordering::Relaxed);
     }
 
+    /// Whether this process, which comes by now, has come by all the time for longer than [`TURN`].
     fn is_over(&self, side: Side) -> bool {
-        let lasted = self.now().saturating_sub(self.began(side).load(Ordering::Relaxed));
-        Duration::from_nanos(lasted) > TURN
+        let (turn, now) = (self.side(side), self.now());
+        let past = |since: u64| Duration::from_nanos(now.saturating_sub(since));
+        let seen = turn.seen.swap(now, Ordering::Relaxed);
+        if seen == 0 || past(seen) > ABSENCE {
+            turn.began.store(now, Ordering::Relaxed);
+        }
+        past(turn.began.load(Ordering::Relaxed)) > TURN
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::MemoryTransport;
 use super::state::Shared;
@@ -13,20 +14,29 @@ use crate::transport::{Channel, Identity, Stat};
 #[derive(Debug)]
 pub(super) struct MemoryChannel {
     shared: Arc<Shared>,
+    /// Whether this handle counts as a producer.
+    producer: AtomicBool,
     /// Keeps the queues of a transport while one of them is in use.
     _transport: Option<MemoryTransport>,
 }
 
 impl MemoryChannel {
     pub(super) fn new(shared: Arc<Shared>, transport: Option<MemoryTransport>) -> Self {
-        shared.add_handle();
-        Self { shared, _transport: transport }
+        Self { shared, producer: AtomicBool::new(false), _transport: transport }
+    }
+}
+
+impl MemoryChannel {
+    fn leave(&self) {
+        if self.producer.swap(false, Ordering::AcqRel) {
+            self.shared.drop_producer();
+        }
     }
 }
 
 impl Drop for MemoryChannel {
     fn drop(&mut self) {
-        self.shared.drop_handle();
+        self.leave();
     }
 }
 
@@ -36,6 +46,7 @@ impl Channel for MemoryChannel {
     }
 
     fn put(&self, parts: &[&[u8]], wait: Wait) -> Result<(), PutFault> {
+        self.register_producer()?;
         self.shared.put(parts, wait)
     }
 
@@ -60,11 +71,15 @@ impl Channel for MemoryChannel {
     }
 
     fn register_producer(&self) -> Result<(), BackendError> {
-        self.shared.register_producer()
+        if !self.producer.swap(true, Ordering::AcqRel) {
+            self.shared.add_producer();
+        }
+        Ok(())
     }
 
     fn unregister_producer(&self) -> Result<(), BackendError> {
-        self.shared.unregister_producer()
+        self.leave();
+        Ok(())
     }
 
     fn share_with(&self, _: &mut Command) -> Result<(), BackendError> {

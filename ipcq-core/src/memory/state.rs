@@ -28,9 +28,8 @@ struct State {
     gets: u64,
     closed: bool,
     removed: bool,
-    /// Whether this process, the only one there is, is a producer.
-    producer: bool,
-    handles: usize,
+    /// Handles that are producers.
+    producers: usize,
     waiting_putters: usize,
     waiting_getters: usize,
 }
@@ -51,8 +50,7 @@ impl Shared {
             return Err(PutFault::TooLong { len, max });
         }
         let message = joined(parts, len).map_err(|error| self.no_room(error))?;
-        let mut state = lock(&self.state);
-        state.producer |= !state.closed;
+        let state = lock(&self.state);
         let capacity = self.identity.capacity;
         let mut state = sleep_until(
             &self.room,
@@ -128,34 +126,17 @@ impl Shared {
         })
     }
 
-    pub(super) fn register_producer(&self) -> Result<(), BackendError> {
-        self.existing()?.producer = true;
-        Ok(())
+    pub(super) fn add_producer(&self) {
+        lock(&self.state).producers += 1;
     }
 
-    pub(super) fn unregister_producer(&self) -> Result<(), BackendError> {
-        self.producer_leaves(&mut *self.existing()?);
-        Ok(())
-    }
-
-    pub(super) fn add_handle(&self) {
-        lock(&self.state).handles += 1;
-    }
-
-    /// The process leaves with its last handle.
-    pub(super) fn drop_handle(&self) {
+    /// The last producer closes a queue that was made so.
+    pub(super) fn drop_producer(&self) {
         let mut state = lock(&self.state);
-        state.handles -= 1;
-        if state.handles == 0 {
-            self.producer_leaves(&mut state);
+        state.producers -= 1;
+        if state.producers == 0 && self.identity.auto_close {
+            self.close_state(&mut state);
         }
-    }
-
-    fn producer_leaves(&self, state: &mut State) {
-        if state.producer && self.identity.auto_close {
-            self.close_state(state);
-        }
-        state.producer = false;
     }
 
     fn close_state(&self, state: &mut State) {
