@@ -197,9 +197,11 @@ impl Segment {
             if next != head {
                 ring.take(head, next);
                 head = next;
-                self.wake_if_asleep(Side::Put);
             }
             outcome?;
+            if !haul.over {
+                self.wake_if_asleep(Side::Put);
+            }
         }
         Ok(())
     }
