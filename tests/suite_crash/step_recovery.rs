@@ -1,6 +1,6 @@
 //! Kills at every instruction of a process that meets another one in the middle of its operation (Q15).
 
-use crate::stepping::survives;
+use crate::stepping::{survives, survives_asleep};
 
 /// A put that takes over from a dead putter.
 #[test]
@@ -35,11 +35,11 @@ fn q15_growing_after_a_dead_grower() {
 /// A put that waits for a putter which is stopped, and later goes on.
 #[test]
 fn q15_put_after_a_stopped_putter() {
-    survives("await_put_put", 40);
+    survives_asleep("await_put_put", 40);
 }
 
 /// A get that waits for a getter which is stopped, and later goes on.
 #[test]
 fn q15_get_after_a_stopped_getter() {
-    survives("await_get_get", 40);
+    survives_asleep("await_get_get", 40);
 }

@@ -1,6 +1,6 @@
 //! Kills at every instruction of what wakes a sleeper (Q5, Q15, Q19): the sleeper is not forgotten.
 
-use crate::stepping::survives;
+use crate::stepping::{survives, survives_asleep};
 
 /// A put, while another process sleeps in a get.
 #[test]
@@ -42,4 +42,16 @@ fn q19_last_producer_dies_while_it_registers() {
 #[test]
 fn q19_last_producer_dies_while_it_leaves() {
     survives("last_producer_leaves", 6);
+}
+
+/// A get that sleeps and is woken dies itself, also in its sleep.
+#[test]
+fn q05_get_that_waits() {
+    survives_asleep("get_waiting", 25);
+}
+
+/// A put that sleeps and is woken dies itself, also in its sleep.
+#[test]
+fn q05_put_that_waits() {
+    survives_asleep("put_waiting", 25);
 }

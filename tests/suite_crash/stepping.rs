@@ -2,23 +2,32 @@
 
 use std::time::Duration;
 
-use crate::laboratory;
+use crate::laboratory::{self, Outcome};
 
 /// How long one scenario may take on a slow machine.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Kills at every boundary of `scenario`, and expects at least `minimum` of them. Sleepers that were to be woken
-/// go on in time.
+/// Kills at every boundary of `scenario`, and expects at least `minimum` of them. Sleepers that could
+/// go on did so in time, nearly always.
 ///
 /// The minimum was recorded from optimised builds, with a margin for other compilers; it says that the process was
 /// really stepped through the operation.
-pub(crate) fn survives(scenario: &str, minimum: usize) {
+pub(crate) fn survives(scenario: &str, minimum: usize) -> Outcome {
     let outcome = laboratory::run(&["step", scenario, "shm"], LIMIT);
     let (boundaries, missed) = (outcome.number("boundaries"), outcome.number("missed"));
     assert!(boundaries >= minimum, "only {boundaries} boundaries of {scenario}, {minimum} were recorded");
+    let (wakes, late) = (outcome.number("wakes"), outcome.number("late"));
+    assert!(late * 50 <= wakes, "{late} of {wakes} sleepers were late");
     let met_others = outcome.number("sleeps") > 0 || scenario.ends_with("contended");
     assert!(
         met_others || missed * 20 <= boundaries,
         "{missed} boundaries were missed, {boundaries} were not"
     );
+    outcome
+}
+
+/// As [`survives`]; the process is also killed in its sleep.
+pub(crate) fn survives_asleep(scenario: &str, minimum: usize) {
+    let outcome = survives(scenario, minimum);
+    assert!(outcome.number("deaths_asleep") > 0, "{scenario} never slept");
 }

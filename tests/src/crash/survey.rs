@@ -109,7 +109,8 @@ pub(super) fn reclaimed(cell: &Cell<'_>) -> Result<(), String> {
     let deadline = Instant::now() + RECLAIM;
     for pause in 0.. {
         let stat = cell.queue.stat().map_err(|error| format!("stat: {error}"))?;
-        if stat.puts != stat.gets || stat.len != 0 {
+        let waiting = stat.waiting_putters + stat.waiting_getters;
+        if stat.puts != stat.gets || stat.len != 0 || waiting != 0 {
             return Err(format!("drained, and yet {stat:?}"));
         }
         let files = cell.files_now().map_err(|error| error.to_string())?;

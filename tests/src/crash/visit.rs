@@ -105,6 +105,8 @@ pub struct Report {
     pub missed: usize,
     /// Times that the operation slept, while it was recorded.
     pub sleeps: usize,
+    /// How often a process was killed in its sleep.
+    pub deaths_asleep: usize,
     /// How long sleepers of other processes took to go on once they could.
     pub wakes: Vec<Duration>,
     /// The slowest operation of a survivor.
@@ -113,16 +115,22 @@ pub struct Report {
     pub took: Duration,
 }
 
+impl Report {
+    /// How many sleepers went on too late.
+    #[must_use]
+    pub fn late(&self) -> usize {
+        self.wakes.iter().filter(|took| **took > PROMPT).count()
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, instructions, states, boundaries, missed, sleeps, wakes, slowest, took } = self;
+        let Self { name, instructions, states, boundaries, missed, sleeps, deaths_asleep, .. } = self;
         write!(f, "{name}: instructions={instructions} states={states} boundaries={boundaries} ")?;
-        write!(f, "missed={missed} sleeps={sleeps} slowest={slowest:.1?} took={took:.1?}")?;
-        let late = wakes.iter().filter(|took| **took > PROMPT).count();
-        match wakes.iter().max() {
-            Some(longest) => write!(f, " wakes={} late={late} longest={longest:.1?}", wakes.len()),
-            None => Ok(()),
-        }
+        write!(f, "missed={missed} sleeps={sleeps} deaths_asleep={deaths_asleep} ")?;
+        let longest = self.wakes.iter().max().copied().unwrap_or_default();
+        write!(f, "wakes={} late={} longest={longest:.1?} ", self.wakes.len(), self.late())?;
+        write!(f, "slowest={:.1?} took={:.1?}", self.slowest, self.took)
     }
 }
 
@@ -163,7 +171,7 @@ impl<'a> Run<'a> {
         self.rehearse()?;
         let trace = self.record()?;
         let targets = match self.scenario.visits(self.variant) {
-            Visits::All => sample(trace.all(), &trace.edges()),
+            Visits::All => trace.all(),
             Visits::Edges => trace.edges(),
         };
         self.report.instructions = self.report.instructions.max(trace.len());
@@ -173,7 +181,25 @@ impl<'a> Run<'a> {
             let died = self.die_at(&trace, &target);
             died.map_err(|fault| format!("boundary {} of {}: {fault}", target.index, trace.len()))?;
         }
+        for &index in &trace.sleeps {
+            self.die_asleep(&trace, index).map_err(|fault| format!("asleep at boundary {index}: {fault}"))?;
+        }
         Ok(())
+    }
+
+    /// One run that ends in the middle of a system call that sleeps.
+    fn die_asleep(&mut self, trace: &Trace, index: usize) -> Result<(), String> {
+        stage(index, SECONDS);
+        let Some(wake) = self.scenario.wake() else { return Ok(()) };
+        let (mut cell, mut tracee) = self.begin()?;
+        let target = Target { index, approach: trace.break_for(index) };
+        let event = reach(&mut tracee, trace, &target, Some(&mut || wake(&mut cell)));
+        let mut event = event.map_err(|error| error.to_string())?;
+        if event != Event::Ended {
+            event = tracee.step(true).map_err(|error| error.to_string())?;
+        }
+        self.report.deaths_asleep += usize::from(event == Event::Asleep);
+        self.finish(cell, tracee, if event == Event::Ended { How::After } else { How::Inside })
     }
 
     fn begin(&self) -> Result<(Cell<'a>, Tracee), String> {
@@ -253,17 +279,6 @@ impl<'a> Run<'a> {
         Ok(how)
     }
 }
-
-/// Without optimisation an operation has ten times as many instructions, most of which move values between
-/// registers and the stack: of more than [`MOST_UNOPTIMISED`] only some are then visited beside the edges.
-fn sample(all: Vec<Target>, edges: &[Target]) -> Vec<Target> {
-    let spread = if cfg!(debug_assertions) { all.len() / MOST_UNOPTIMISED + 1 } else { 1 };
-    let wanted = |(number, target): &(usize, Target)| number % spread == 0 || edges.contains(target);
-    all.into_iter().enumerate().filter(wanted).map(|(_, target)| target).collect()
-}
-
-/// How many boundaries of unoptimised code are visited.
-const MOST_UNOPTIMISED: usize = 400;
 
 /// A process that has been warmed and stands before what `act` makes ready.
 pub(super) fn start<'a>(

@@ -51,7 +51,7 @@ const DEBUG_REGISTERS: usize = std::mem::offset_of!(libc::user, u_debugreg);
 const INSTRUCTION_POINTER: usize =
     std::mem::offset_of!(libc::user, regs) + std::mem::offset_of!(libc::user_regs_struct, rip);
 /// A call that sleeps longer than this is taken for asleep, if the kernel agrees.
-const DOZE: Duration = Duration::from_millis(2);
+const DOZE: Duration = Duration::from_micros(300);
 
 impl Tracee {
     /// Forks; the child runs `body`, which calls [`begin_marker`] and [`end_marker`]. Returns with the child

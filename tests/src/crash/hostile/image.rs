@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 /// A page of a file.
 const PAGE: usize = 4096;
-/// How much of a page that is not the first is damaged.
+/// How much of the first page is damaged: the header, and some of the nothing behind it.
+const HEADER: usize = 2048;
+/// How much of other pages is damaged.
 const PART: usize = 512;
 
 /// The bytes of a queue's file.
@@ -57,14 +59,15 @@ impl Image {
         Ok(file)
     }
 
-    /// What is worth damaging: the first page, the beginning of what other pages hold.
+    /// What is worth damaging: the header, the beginning of what other pages hold.
     pub(super) fn targets(&self) -> Vec<usize> {
         let mut targets = Vec::new();
         // Of a long message, one page is like the other.
         for &at in self.pages.iter().filter(|&&at| at == 0 || is_sparse(page(&self.bytes, at))) {
             let bytes = page(&self.bytes, at);
             let first = bytes.iter().position(|&byte| byte != 0).unwrap_or(0) / 8 * 8;
-            let part = if at == 0 { 0..bytes.len() } else { first..(first + PART).min(bytes.len()) };
+            let part =
+                if at == 0 { 0..HEADER.min(bytes.len()) } else { first..(first + PART).min(bytes.len()) };
             targets.extend(part.map(|offset| at + offset));
         }
         targets

@@ -137,7 +137,7 @@ fn exercise(queue: &dyn Channel) -> Result<(), String> {
             return Err(format!("a message of {} bytes was got", bytes.len()));
         }
     }
-    in_time("put", || queue.put(&[&[1; 100_000]], soon()).is_ok())?;
+    in_time("put", || queue.put(&[&[1; 70_000]], soon()).is_ok())?;
     let mut batch = Batch::new();
     for _ in 0..3 {
         batch.push(b"one of a batch");

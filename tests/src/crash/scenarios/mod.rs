@@ -6,6 +6,7 @@ mod lifecycle;
 mod recovery;
 mod simple;
 mod sleepers;
+mod waiting;
 
 use super::visit::Scenario;
 pub(super) use simple::{fill, held};
@@ -19,5 +20,6 @@ pub fn all() -> Vec<Box<dyn Scenario>> {
     all.extend(sleepers::all());
     all.extend(leaving::all());
     all.extend(lifecycle::all());
+    all.extend(waiting::all());
     all
 }

@@ -12,7 +12,9 @@ use crate::stepper::{Event, Target, Trace, reach};
 
 pub(super) fn all() -> Vec<Box<dyn Scenario>> {
     let new = |name, first, second, dead| -> Box<dyn Scenario> {
-        Box::new(Meeting { name, first: Side(first), second: Side(second), dead, trace: OnceCell::new() })
+        let (first, second) = (Side(first), Side(second));
+        let bytes = [message(7, first.len()).bytes(), message(8, second.len()).bytes()];
+        Box::new(Meeting { name, first, second, bytes, dead, trace: OnceCell::new() })
     };
     vec![
         new("recover_put_put", "put", "put", true),
@@ -38,11 +40,10 @@ impl Side {
         if self.0 == "grow" { 150_000 } else { 64 }
     }
 
-    fn act<'a>(self, cell: &'a Cell<'_>, own: Message, wait: Wait) -> Box<dyn FnMut() + 'a> {
-        let bytes = own.bytes();
+    fn act<'a>(self, cell: &'a Cell<'_>, bytes: &'a [u8], wait: Wait) -> Box<dyn FnMut() + 'a> {
         let mut taken = Vec::with_capacity(4096);
         if self.puts() {
-            Box::new(move || cell.queue.put(&[&bytes], wait).expect("a put"))
+            Box::new(move || cell.queue.put(&[bytes], wait).expect("a put"))
         } else {
             Box::new(move || cell.queue.get(&mut taken, wait).expect("a get"))
         }
@@ -55,6 +56,8 @@ struct Meeting {
     name: &'static str,
     first: Side,
     second: Side,
+    /// What each of them puts, at the same place in every fork.
+    bytes: [Vec<u8>; 2],
     dead: bool,
     trace: OnceCell<Met>,
 }
@@ -78,7 +81,7 @@ impl Meeting {
     }
 
     fn bring_first(&self, cell: &mut Cell<'_>) -> Result<(), String> {
-        let mut first = start(self, cell, |cell| self.first.act(cell, self.own(false), Wait::No))?;
+        let mut first = start(self, cell, |cell| self.first.act(cell, &self.bytes[0], Wait::No))?;
         fill(cell, &held(HELD, 64))?;
         let event = reach(&mut first, &self.met().trace, &self.met().stops[cell.variant], None);
         if event.map_err(|error| error.to_string())? == Event::Ended {
@@ -106,7 +109,7 @@ impl Scenario for Meeting {
 
     fn variants(&self, transport: &dyn Transport, directory: &Path) -> Result<usize, String> {
         let mut cell = Cell::new(transport, directory, &self.options())?;
-        let mut first = start(self, &cell, |cell| self.first.act(cell, self.own(false), Wait::No))?;
+        let mut first = start(self, &cell, |cell| self.first.act(cell, &self.bytes[0], Wait::No))?;
         fill(&cell, &held(HELD, 64))?;
         let trace = record(&mut cell, &mut first, None)?;
         first.kill().map_err(|error| error.to_string())?;
@@ -132,7 +135,7 @@ impl Scenario for Meeting {
     }
 
     fn act<'a>(&'a self, cell: &'a Cell<'_>) -> Box<dyn FnMut() + 'a> {
-        self.second.act(cell, self.own(true), Wait::Forever)
+        self.second.act(cell, &self.bytes[1], Wait::Forever)
     }
 
     fn wake(&self) -> Option<fn(&mut Cell<'_>)> {
