@@ -25,12 +25,18 @@ impl Message {
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.len];
-        let mut word = self.id;
-        for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
-            word = word.wrapping_add(STEP);
+        for (chunk, word) in bytes.chunks_mut(8).zip(self.words()) {
+            chunk.copy_from_slice(&word[..chunk.len()]);
         }
         bytes
+    }
+
+    fn words(self) -> impl Iterator<Item = [u8; 8]> {
+        let mut word = self.id.wrapping_sub(STEP);
+        std::iter::repeat_with(move || {
+            word = word.wrapping_add(STEP);
+            word.to_le_bytes()
+        })
     }
 
     /// What message `bytes` are.
@@ -40,7 +46,8 @@ impl Message {
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let first = bytes.first_chunk().ok_or_else(|| format!("a message of {} bytes", bytes.len()))?;
         let claimed = message(u64::from_le_bytes(*first), bytes.len());
-        let whole = claimed.bytes() == bytes;
+        let mut chunks = bytes.chunks(8).zip(claimed.words());
+        let whole = chunks.all(|(chunk, word)| chunk == &word[..chunk.len()]);
         whole.then_some(claimed).ok_or_else(|| format!("torn: it begins as {claimed:?}"))
     }
 }
