@@ -6,6 +6,8 @@
 #![allow(clippy::print_stdout, reason = "tests print what they measured")]
 
 mod laboratory;
+/// Many die in the same place.
+mod leaks;
 /// The machinery sees a queue that does not survive.
 mod machinery;
 mod stepping;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! victim step SCENARIO toy|shm DIRECTORY              a death at each instruction of an operation
+//! victim leaks SCENARIO shm DIRECTORY                many deaths at the same instruction
 //! victim states SCENARIO shm DIRECTORY               what an operation changes in shared memory
 //! victim stopped put|get shm DIRECTORY               a process is stopped in the middle of an operation
 //! victim closed-under shm DIRECTORY                  the queue is closed under a put that is stopped
@@ -46,6 +47,10 @@ fn run(words: &[&str]) -> Result<String, String> {
     let directory = Path::new(directory);
     match *role {
         ["step", scenario] => step(scenario, &*make(transport, directory)?, directory),
+        ["leaks", scenario] => {
+            crash::watch(30);
+            crash::leaks(&*make(transport, directory)?, directory, scenario)
+        }
         ["states", scenario] => {
             crash::watch(60);
             crash::states(&*make(transport, directory)?, directory, scenario)

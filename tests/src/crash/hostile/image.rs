@@ -9,6 +9,8 @@ use std::path::PathBuf;
 const PAGE: usize = 4096;
 /// How much of the first page is damaged: the header, and some of the nothing behind it.
 const HEADER: usize = 2048;
+/// How much of the header is dense.
+const WORDS: usize = 1024;
 /// How much of other pages is damaged.
 const PART: usize = 512;
 
@@ -73,17 +75,18 @@ impl Image {
         targets
     }
 
-    /// Every byte that is worth it, changed in several ways.
+    /// Every byte that is worth it, changed in several ways: where words lie close together, each bit of it.
     pub(super) fn byte_damage(&self) -> Vec<Damage> {
         let mut all = Vec::new();
         for at in self.targets() {
             let byte = self.bytes[at];
-            let mut values = vec![byte ^ 0x01, byte ^ 0x80, !byte];
-            values.extend((byte != 0).then_some([0x00, 0xFF, byte ^ 0x10]).into_iter().flatten());
+            let flips = if at < WORDS { 0..8 } else { 6..8 };
+            let mut values: Vec<u8> = flips.map(|bit| byte ^ (1 << bit)).collect();
+            values.extend([!byte, 0x00, 0xFF]);
+            values.sort_unstable();
             values.dedup();
-            all.extend(
-                values.into_iter().filter(|&value| value != byte).map(|value| Damage::new(at, &[value])),
-            );
+            values.retain(|&value| value != byte);
+            all.extend(values.into_iter().map(|value| Damage::new(at, &[value])));
         }
         all
     }
@@ -96,7 +99,8 @@ impl Image {
             word.copy_from_slice(&self.bytes[at..at + 8]);
             let word = u64::from_le_bytes(word);
             let near = [word.wrapping_add(1), word.wrapping_sub(1), word.wrapping_add(1 << 16)];
-            let far = [0, u64::MAX, 1 << 63, 1 << 62, 0x4000_0000, u64::from(u32::MAX), random(), random()];
+            let far =
+                [0, u64::MAX, 1 << 63, 1 << 62, 0x4000_0000, u64::from(u32::MAX), random() >> 2, random()];
             let values = near.into_iter().chain(far).filter(|&value| value != word);
             all.extend(values.map(|value| Damage::new(at, &value.to_le_bytes())));
         }
