@@ -17,7 +17,7 @@
 //!
 //! # What happens when a participant is killed
 //!
-//! The kernel hands its lock to the next one within microseconds. A put that it was in is wholly there or not at
+//! The kernel hands its lock to the next one. A put that it was in is wholly there or not at
 //! all; a message that a get was copying is still there, unless the get had just given it up: then it went with its
 //! taker, and no other one did. Memory that it had reserved and not used is given back by the next putter, by a call
 //! that sleeps, or by whoever opens the queue or asks for its statistics. A *stopped* participant keeps its lock:

@@ -13,7 +13,7 @@
 //! | lock | holder, SeqCst swap | sleeper, SeqCst     | S1: see `RobustLock::synchronize` |
 //!
 //! `seen_head` and `seen_tail` are copies on the lock's own cache line, so that the line of the other side is
-//! touched only when the copy says full or empty (1x1, 64 B: see ARCHITECTURE.md).
+//! touched only when the copy says full or empty.
 //!
 //! A record is 8 bytes (length, and a check word made of length and number) and the message, padded to 16.
 
