@@ -60,6 +60,7 @@ mod position;
 mod presence;
 mod queue;
 mod ring;
+mod run;
 mod segment;
 mod storage;
 mod transport;

@@ -4,7 +4,8 @@ use ipcq_core::os::lock::RobustGuard;
 use ipcq_core::{Batch, GetFault, Limit, PutFault, Wait};
 
 use crate::position::Position;
-use crate::ring::{GetRefusal, PutRefusal, Ring, Run};
+use crate::ring::{GetRefusal, PutRefusal, Ring};
+use crate::run::{Run, span};
 use crate::segment::Segment;
 use crate::wait::Side;
 
@@ -91,29 +92,33 @@ impl Segment {
     fn put_portion(&self, batch: &Batch, next: &mut usize) -> Result<usize, PutRefusal> {
         let ring = self.ring();
         let (tail, room) = free_tail(&ring)?;
-        let (mut run, mut messages, mut bytes) = (ring.run(tail)?, 0, 0);
+        let (mut run, last) = (ring.run(tail)?, *next + room.min(PORTION_MESSAGES));
+        let (first, mut bytes) = (*next, 0);
         let mut outcome = Ok(());
-        for message in batch.iter_from(*next).take(room.min(PORTION_MESSAGES)) {
-            let len = message.len();
-            if len > ring.max_message || bytes >= PORTION_BYTES {
+        while *next < last && bytes < PORTION_BYTES {
+            let before = run.position().offset();
+            let messages = batch.iter_from(*next).take(last - *next);
+            *next += run.write_all(messages, ring.max_message, PORTION_BYTES - bytes);
+            bytes += run.position().offset() - before;
+            // What stopped it may be that the chunk ends.
+            let Some(message) = batch.get(*next).filter(|_| *next < last && bytes < PORTION_BYTES) else { break };
+            if message.len() > ring.max_message {
                 break;
             }
-            if run.has_room(len) {
-                run.write(&[message], len);
-            } else {
-                match ring.stage_across(run.position(), &[message], len) {
-                    Ok(end) => run = ring.run(end)?,
-                    Err(stuck) => {
-                        outcome = Err(stuck.into());
-                        break;
-                    }
+            match ring.stage_across(run.position(), &[message], message.len()) {
+                Ok(end) => run = ring.run(end)?,
+                Err(stuck) => {
+                    outcome = Err(stuck.into());
+                    break;
                 }
             }
-            (messages, bytes) = (messages + 1, bytes + len + 1);
+            (*next, bytes) = (*next + 1, bytes + span(message.len()));
         }
-        if messages > 0 {
-            ring.publish(tail, run.position())?;
-            *next += messages;
+        if *next > first
+            && let Err(refusal) = ring.publish(tail, run.position())
+        {
+            *next = first;
+            return Err(refusal);
         }
         outcome.map(|()| bytes)
     }

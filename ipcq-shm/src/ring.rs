@@ -15,19 +15,16 @@
 //! `seen_head` and `seen_tail` are copies on the lock's own cache line, so that the line of the other side is
 //! touched only when the copy says full or empty.
 //!
-//! A record is 8 bytes (length, and a check word made of length and number) and the message, padded to 16.
+//! What a record looks like is told in [`run`](crate::run).
 
-use std::marker::PhantomData;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::atomic::Ordering;
 
 use crate::chunks::{Chunks, Stuck};
 use crate::map::{Damage, Map};
 use crate::position::{CHUNK, CLOSED, Position, REMOVED, UNIT};
+use crate::run::{RECORD_HEADER, Run, record_header, span};
 use crate::storage::Storage;
-
-/// What stands before each message.
-const RECORD_HEADER: usize = 8;
 
 /// Why a record was not put.
 #[derive(Debug)]
@@ -139,9 +136,7 @@ impl<'a> Ring<'a> {
     /// The chunk of `at`, from there on.
     #[inline]
     pub(crate) fn run(&self, at: Position) -> Result<Run<'a>, Damage> {
-        let memory = self.map.chunk(at.chunk(), self.storage)?;
-        let (chunk, offset, count) = (at.chunk(), at.offset(), at.count());
-        Ok(Run { memory, chunk, offset, count, mapped: PhantomData })
+        Ok(Run::new(at, self.map.chunk(at.chunk(), self.storage)?))
     }
 
     /// Makes everything up to `to` visible, if the tail is still `from`: once the queue is closed, it is not.
@@ -184,7 +179,7 @@ impl<'a> Ring<'a> {
         #[expect(clippy::cast_possible_truncation, reason = "the low half is the length")]
         let len = header as u32 as usize;
         let sound = len <= self.max_message
-            && header == record_header(head.count, len)
+            && header == record_header(head.count(), len)
             && (len < CHUNK || self.map.holds(len, self.storage));
         if sound { Ok(len) } else { Err(Damage) }
     }
@@ -276,82 +271,6 @@ impl<'a> Ring<'a> {
     }
 }
 
-/// A place in a chunk, and the memory of that chunk: records that lie wholly inside are written and read here.
-pub(crate) struct Run<'a> {
-    memory: NonNull<u8>,
-    chunk: u32,
-    /// Below [`CHUNK`], and a multiple of [`UNIT`].
-    offset: usize,
-    count: u32,
-    mapped: PhantomData<&'a Map>,
-}
-
-impl Run<'_> {
-    #[inline]
-    pub(crate) fn position(&self) -> Position {
-        Position::new(self.count, self.chunk, self.offset)
-    }
-
-    /// Whether a record of a message of `len` bytes, and the next position, lie inside this chunk.
-    #[inline]
-    pub(crate) const fn has_room(&self, len: usize) -> bool {
-        len < CHUNK && self.offset + span(len) < CHUNK
-    }
-
-    /// Writes a record, for which there is room, and goes on behind it.
-    #[inline]
-    pub(crate) fn write(&mut self, parts: &[&[u8]], len: usize) {
-        debug_assert!(self.has_room(len));
-        // SAFETY: the offset is below `CHUNK`.
-        let to = unsafe { self.memory.add(self.offset) }.cast::<u64>();
-        // SAFETY: offset and chunk are multiples of 16, so the word lies inside the chunk, and is aligned; no
-        // reference to the mapping's bytes exists anywhere.
-        unsafe { to.write(record_header(self.count, len).to_le()) };
-        let mut end = self.offset + RECORD_HEADER;
-        for part in parts {
-            // SAFETY: the parts are `len` bytes together, so this one ends inside the chunk.
-            let to = unsafe { self.memory.add(end) };
-            // SAFETY: as above, and the caller's bytes are not in the mapping.
-            unsafe { ptr::copy_nonoverlapping(part.as_ptr(), to.as_ptr(), part.len()) };
-            end += part.len();
-        }
-        self.skip(len);
-    }
-
-    /// What stands before the message here.
-    #[inline]
-    fn header(&self) -> u64 {
-        // SAFETY: the offset is below `CHUNK`.
-        let from = unsafe { self.memory.add(self.offset) }.cast::<u64>();
-        // SAFETY: offset and chunk are multiples of 16, so the word lies inside the chunk, and is aligned.
-        u64::from_le(unsafe { from.read_volatile() })
-    }
-
-    /// Appends the message of `len` bytes, which lies inside the chunk, to `buffer`, which has room for it, and
-    /// goes on behind it.
-    #[inline]
-    fn read(&mut self, len: usize, buffer: &mut Vec<u8>) {
-        debug_assert!(self.has_room(len) && buffer.capacity() - buffer.len() >= len);
-        let old_len = buffer.len();
-        // SAFETY: the record lies inside the chunk.
-        let from = unsafe { self.memory.add(self.offset + RECORD_HEADER) };
-        // SAFETY: the length is at most the capacity.
-        let to = unsafe { buffer.as_mut_ptr().add(old_len) };
-        // SAFETY: `len` bytes lie inside the chunk, and inside the spare capacity, which nobody else can reach.
-        // Peers may write the source meanwhile: the bytes are copied, never looked at here.
-        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, len) };
-        // SAFETY: `len` bytes behind `old_len` were just written, within the capacity.
-        unsafe { buffer.set_len(old_len + len) };
-        self.skip(len);
-    }
-
-    #[inline]
-    const fn skip(&mut self, len: usize) {
-        self.offset += span(len);
-        self.count = self.count.wrapping_add(1);
-    }
-}
-
 /// A place in the chunks.
 struct Cursor {
     chunk: u32,
@@ -362,21 +281,4 @@ impl Cursor {
     const fn new(at: Position) -> Self {
         Self { chunk: at.chunk(), offset: at.offset() }
     }
-}
-
-/// The bytes that a message of `len` bytes takes.
-#[inline]
-const fn span(len: usize) -> usize {
-    (RECORD_HEADER + len).next_multiple_of(UNIT)
-}
-
-/// What stands before a message of `len` bytes that is number `count`: its length below, above it a check word,
-/// which stray bytes and records of an earlier round do not match.
-#[inline]
-pub(crate) fn record_header(count: u32, len: usize) -> u64 {
-    #[expect(clippy::cast_possible_truncation, reason = "message limits are below 4 GiB")]
-    let len = len as u32;
-    let count = count & Position::COUNT;
-    let check = count.wrapping_mul(0x9e37_79b9) ^ len.rotate_left(16) ^ 0x6970_6371;
-    (u64::from(check) << 32) | u64::from(len)
 }

@@ -291,7 +291,7 @@ mod tests {
     use ipcq_core::{GetFault, PutFault, QueueOptions, Wait};
 
     use super::*;
-    use crate::ring::record_header;
+    use crate::run::record_header;
 
     type Tested = Result<(), Box<dyn std::error::Error>>;
 

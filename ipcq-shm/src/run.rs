@@ -1,0 +1,190 @@
+//! Records that lie wholly inside one chunk: nearly all of them, and the way on which every instruction counts.
+//!
+//! A record is 8 bytes (length, and a check word made of length and number) and the message, padded to 16.
+//!
+//! Lines of the ring come from the cache of another processor, so what a putter waits for is that its stores find
+//! their line. Stores wait in a buffer of some 60 places, and the more of them a message takes, the fewer lines are
+//! on their way at once. So the loop of a batch keeps everything in registers, and messages are copied by stores that
+//! do not overlap; the C library's copy writes 64 bytes twice (64 B in batches of 64, 1x1: 1.5 times as many messages
+//! a second without that).
+
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+
+use crate::map::Map;
+use crate::position::{CHUNK, Position, UNIT};
+
+/// What stands before each message.
+pub(crate) const RECORD_HEADER: usize = 8;
+
+/// Up to this length, in bytes, a message is copied by a loop of our own.
+const SHORT: usize = 256;
+
+/// A place in a chunk, and the memory of that chunk.
+pub(crate) struct Run<'a> {
+    memory: NonNull<u8>,
+    chunk: u32,
+    /// Below [`CHUNK`], and a multiple of [`UNIT`].
+    offset: usize,
+    count: u32,
+    mapped: PhantomData<&'a Map>,
+}
+
+impl Run<'_> {
+    /// The place `at`, in the chunk that is at `memory`.
+    #[inline]
+    pub(crate) fn new(at: Position, memory: NonNull<u8>) -> Self {
+        Self { memory, chunk: at.chunk(), offset: at.offset(), count: at.count(), mapped: PhantomData }
+    }
+
+    #[inline]
+    pub(crate) fn position(&self) -> Position {
+        Position::new(self.count, self.chunk, self.offset)
+    }
+
+    /// The number of the message here.
+    #[inline]
+    pub(crate) const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether a record of a message of `len` bytes, and the next position, lie inside this chunk.
+    #[inline]
+    pub(crate) const fn has_room(&self, len: usize) -> bool {
+        len < CHUNK && self.offset + span(len) < CHUNK
+    }
+
+    /// Writes a record, for which there is room, and goes on behind it.
+    #[inline]
+    pub(crate) fn write(&mut self, parts: &[&[u8]], len: usize) {
+        debug_assert!(self.has_room(len));
+        self.write_header(len);
+        let mut end = self.offset + RECORD_HEADER;
+        for part in parts {
+            // SAFETY: the parts are `len` bytes together, so this one ends inside the chunk.
+            let to = unsafe { self.memory.add(end) };
+            // SAFETY: as above, and the caller's bytes are not in the mapping.
+            unsafe { copy(part.as_ptr(), to.as_ptr(), part.len()) };
+            end += part.len();
+        }
+        self.skip(len);
+    }
+
+    /// Writes `messages` while there is room for them here, none is longer than `longest`, and they take less than
+    /// `bytes` together before the last; returns how many it wrote.
+    #[inline(never)]
+    pub(crate) fn write_all<'b>(
+        &mut self,
+        messages: impl Iterator<Item = &'b [u8]>,
+        longest: usize,
+        bytes: usize,
+    ) -> usize {
+        let mut at = Self { ..*self };
+        let end = CHUNK.min(self.offset + bytes);
+        let mut written = 0;
+        for message in messages {
+            let len = message.len();
+            if at.offset >= end || len > longest || !at.has_room(len) {
+                break;
+            }
+            at.write(&[message], len);
+            written += 1;
+        }
+        *self = at;
+        written
+    }
+
+    #[inline]
+    fn write_header(&self, len: usize) {
+        // SAFETY: the offset is below `CHUNK`.
+        let to = unsafe { self.memory.add(self.offset) }.cast::<u64>();
+        // SAFETY: offset and chunk are multiples of 16, so the word lies inside the chunk, and is aligned; no
+        // reference to the mapping's bytes exists anywhere.
+        unsafe { to.write(record_header(self.count, len).to_le()) };
+    }
+
+    /// What stands before the message here.
+    #[inline]
+    pub(crate) fn header(&self) -> u64 {
+        // SAFETY: the offset is below `CHUNK`.
+        let from = unsafe { self.memory.add(self.offset) }.cast::<u64>();
+        // SAFETY: offset and chunk are multiples of 16, so the word lies inside the chunk, and is aligned.
+        u64::from_le(unsafe { from.read_volatile() })
+    }
+
+    /// Appends the message of `len` bytes, which lies inside the chunk, to `buffer`, which has room for it, and
+    /// goes on behind it.
+    #[inline]
+    pub(crate) fn read(&mut self, len: usize, buffer: &mut Vec<u8>) {
+        debug_assert!(self.has_room(len) && buffer.capacity() - buffer.len() >= len);
+        let old_len = buffer.len();
+        // SAFETY: the record lies inside the chunk.
+        let from = unsafe { self.memory.add(self.offset + RECORD_HEADER) };
+        // SAFETY: the length is at most the capacity.
+        let to = unsafe { buffer.as_mut_ptr().add(old_len) };
+        // SAFETY: `len` bytes lie inside the chunk, and inside the spare capacity, which nobody else can reach.
+        // Peers may write the source meanwhile: the bytes are copied, never looked at here.
+        unsafe { copy(from.as_ptr(), to, len) };
+        // SAFETY: `len` bytes behind `old_len` were just written, within the capacity.
+        unsafe { buffer.set_len(old_len + len) };
+        self.skip(len);
+    }
+
+    #[inline]
+    const fn skip(&mut self, len: usize) {
+        self.offset += span(len);
+        self.count = self.count.wrapping_add(1);
+    }
+}
+
+/// The bytes that a message of `len` bytes takes.
+#[inline]
+pub(crate) const fn span(len: usize) -> usize {
+    (RECORD_HEADER + len).next_multiple_of(UNIT)
+}
+
+/// What stands before a message of `len` bytes that is number `count`: its length below, above it a check word,
+/// which stray bytes and records of an earlier round do not match.
+#[inline]
+pub(crate) fn record_header(count: u32, len: usize) -> u64 {
+    #[expect(clippy::cast_possible_truncation, reason = "message limits are below 4 GiB")]
+    let len = len as u32;
+    let count = count & Position::COUNT;
+    let check = count.wrapping_mul(0x9e37_79b9) ^ len.rotate_left(16) ^ 0x6970_6371;
+    (u64::from(check) << 32) | u64::from(len)
+}
+
+/// Copies `len` bytes, short ones by a loop of stores that do not overlap but for the last.
+///
+/// # Safety
+/// - `from` can be read and `to` be written for `len` bytes, which do not overlap.
+/// - No reference to the bytes at `to` exists.
+#[inline]
+unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    if len > SHORT || len < 16 {
+        // SAFETY: as the caller promises.
+        return unsafe { ptr::copy_nonoverlapping(from, to, len) };
+    }
+    let mut done = 0;
+    while done + 16 <= len {
+        // SAFETY: 16 bytes from `done` on are within `len`.
+        unsafe { copy_16(from.wrapping_add(done), to.wrapping_add(done)) };
+        done += 16;
+    }
+    if done < len {
+        // SAFETY: `len` is at least 16.
+        unsafe { copy_16(from.wrapping_add(len - 16), to.wrapping_add(len - 16)) };
+    }
+}
+
+/// Copies 16 bytes.
+///
+/// # Safety
+/// As for [`copy`], with 16 for `len`.
+#[inline]
+unsafe fn copy_16(from: *const u8, to: *mut u8) {
+    // SAFETY: as the caller promises.
+    let bytes = unsafe { from.cast::<[u64; 2]>().read_unaligned() };
+    // SAFETY: as the caller promises.
+    unsafe { to.cast::<[u64; 2]>().write_unaligned(bytes) };
+}
