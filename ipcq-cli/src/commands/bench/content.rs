@@ -1,5 +1,9 @@
 //! What is in the messages that are measured, and how each that arrives is checked.
 
+use std::convert::Infallible;
+
+use ipcq_core::Batch;
+
 /// What does not change from message to message, so that filling a message costs little.
 const FILLER: u8 = 0xA5;
 /// Up to this length all of a message is checked; of a longer one the ends and a window that moves.
@@ -26,22 +30,27 @@ impl Maker {
     /// The next message.
     #[inline]
     pub(super) fn make(&mut self) -> &[u8] {
-        let (number, mixed) = (self.next.to_le_bytes(), mix(self.next));
-        self.next += 1;
-        if let Some(head) = self.message.first_chunk_mut::<WORD>() {
-            *head = number;
-            self.sum = self.sum.wrapping_add(mixed);
-        } else {
-            let size = self.message.len();
-            self.message.copy_from_slice(&number[..size]);
-            self.sum = self.sum.wrapping_add(mix(number_in(&self.message)));
-        }
-        if self.message.len() >= 2 * WORD
-            && let Some(tail) = self.message.last_chunk_mut::<WORD>()
-        {
-            *tail = mixed.to_le_bytes();
-        }
+        let number = self.count();
+        self.sum = self.sum.wrapping_add(stamp(&mut self.message, number));
         &self.message
+    }
+
+    /// Appends the next message to `batch`.
+    #[inline]
+    pub(super) fn append(&mut self, batch: &mut Batch) {
+        let number = self.count();
+        let appended = batch.push_with(|buffer| {
+            let start = buffer.len();
+            buffer.extend_from_slice(&self.message);
+            // Written where the message is: copying what was just written in other portions makes the processor wait.
+            Ok::<_, Infallible>(self.sum = self.sum.wrapping_add(stamp(&mut buffer[start..], number)))
+        });
+        let Ok(()) = appended;
+    }
+
+    fn count(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
     }
 
     /// What the numbers of all messages so far come to.
@@ -107,6 +116,24 @@ fn window(body: &[u8], mixed: u64) -> &[u8] {
     let places = u64::try_from(body.len() - WINDOW).unwrap_or(1);
     let from = usize::try_from(mixed % places).unwrap_or(0);
     &body[from..from + WINDOW]
+}
+
+/// Writes number and check into `message`, and returns what that adds to the sum.
+#[inline]
+fn stamp(message: &mut [u8], number: u64) -> u64 {
+    let mixed = mix(number);
+    let Some(head) = message.first_chunk_mut::<WORD>() else {
+        let size = message.len();
+        message.copy_from_slice(&number.to_le_bytes()[..size]);
+        return mix(number_in(message));
+    };
+    *head = number.to_le_bytes();
+    if message.len() >= 2 * WORD
+        && let Some(tail) = message.last_chunk_mut::<WORD>()
+    {
+        *tail = mixed.to_le_bytes();
+    }
+    mixed
 }
 
 fn number_in(message: &[u8]) -> u64 {

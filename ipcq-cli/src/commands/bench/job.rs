@@ -137,7 +137,7 @@ impl Queues {
         while left > 0 {
             batch.clear();
             for _ in 0..size.min(left) {
-                batch.push(maker.make());
+                maker.append(&mut batch);
             }
             let (count, end) = self.forth.put_many(&batch, 0, Wait::Forever);
             end.map_err(|fault: PutFault| fault.to_string())?;
