@@ -86,12 +86,12 @@ impl Chunks<'_> {
 
     /// Links `count` chunks with memory of their own in behind `last`.
     fn grow(&self, last: u32, count: u32) -> Result<(), Stuck> {
-        let side = self.side();
         let fresh = self.obtain(count)?;
         // Publishes the links of the fresh chunks along with the first of them.
         self.map.link(fresh.last).store(self.next(last), Ordering::Relaxed);
         self.map.link(last).store(fresh.first, Ordering::Release);
-        side.ring.store(side.ring.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+        let ring = &self.map.header().ring.0;
+        ring.store(ring.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl Chunks<'_> {
         let header = self.map.header();
         let tail = Position(header.tail.0.load(Ordering::Relaxed)).chunk();
         let head = Position(header.head.0.load(Ordering::Acquire)).chunk();
-        let ring = header.put.0.ring.load(Ordering::Relaxed).min(MAX_CHUNKS);
+        let ring = header.ring.0.load(Ordering::Relaxed).min(MAX_CHUNKS);
         let mut kept = tail;
         if chunks_in(self.storage).is_ok_and(|in_file| tail >= in_file) {
             return false;
@@ -207,7 +207,7 @@ impl Chunks<'_> {
             return false;
         }
         self.map.link(kept).store(self.next(last), Ordering::Release);
-        header.put.0.ring.store(ring.saturating_sub(count), Ordering::Relaxed);
+        header.ring.0.store(ring.saturating_sub(count), Ordering::Relaxed);
         self.release_chain(first, count);
         let spare = Spare(header.put.0.spare.load(Ordering::Relaxed));
         self.map.link(last).store(spare.first(), Ordering::Relaxed);
@@ -235,7 +235,7 @@ impl Chunks<'_> {
         self.collect_loose(chunks);
         // What was reserved and never became a chunk.
         self.storage.release(place(chunks), (in_file - chunks) as usize * CHUNK);
-        header.put.0.ring.store(ring, Ordering::Relaxed);
+        header.ring.0.store(ring, Ordering::Relaxed);
     }
 
     /// Makes a new list of spare chunks from all that are not marked, and gives back what memory they have.

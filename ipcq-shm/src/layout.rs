@@ -43,8 +43,6 @@ pub(crate) struct Apart<T>(pub(crate) T);
 #[repr(C)]
 pub(crate) struct PutSide {
     pub(crate) lock: RobustLock,
-    /// Chunks in the ring.
-    pub(crate) ring: AtomicU32,
     /// Chunks that have ever been used: those in the ring and the spare ones.
     pub(crate) chunks: AtomicU32,
     /// How many spare chunks there are, which have no memory, and the first of them; links lead on to the others.
@@ -77,6 +75,8 @@ pub(crate) struct Header {
     pub(crate) tail: Apart<AtomicU64>,
     pub(crate) get: Apart<GetSide>,
     pub(crate) head: Apart<AtomicU64>,
+    /// Chunks in the ring. Getters look at it after each batch, so it is not with what putters write all the time.
+    pub(crate) ring: Apart<AtomicU32>,
     pub(crate) not_empty: Apart<Event>,
     pub(crate) not_full: Apart<Event>,
 }

@@ -101,7 +101,9 @@ impl Segment {
             *next += run.write_all(messages, ring.max_message, PORTION_BYTES - bytes);
             bytes += run.position().offset() - before;
             // What stopped it may be that the chunk ends.
-            let Some(message) = batch.get(*next).filter(|_| *next < last && bytes < PORTION_BYTES) else { break };
+            let Some(message) = batch.get(*next).filter(|_| *next < last && bytes < PORTION_BYTES) else {
+                break;
+            };
             if message.len() > ring.max_message {
                 break;
             }

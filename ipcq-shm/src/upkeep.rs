@@ -55,7 +55,7 @@ impl Segment {
 
     /// Whether the queue has more chunks than an empty one may keep.
     fn has_much(&self) -> bool {
-        self.header().put.0.ring.load(Ordering::Relaxed) > KEEP + 1
+        self.header().ring.0.load(Ordering::Relaxed) > KEEP + 1
     }
 
     /// To be called when an end of the queue has entered a chunk.
@@ -128,7 +128,7 @@ mod tests {
         for _ in 0..16 {
             segment.get(&mut message, Wait::No)?;
         }
-        let ring = || segment.header().put.0.ring.load(Ordering::Relaxed);
+        let ring = || segment.header().ring.0.load(Ordering::Relaxed);
         let before = ring();
         assert!(before > 2 * TRIM_STEP);
         assert!(matches!(segment.get(&mut message, Wait::No), Err(GetFault::Empty)));
