@@ -16,6 +16,7 @@ use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use ipcq_core::os::event::Event;
+use ipcq_core::os::fixed::FIXED_WORDS;
 use ipcq_core::os::lock::RobustLock;
 use ipcq_core::os::participants::Slot;
 
@@ -29,11 +30,6 @@ pub(crate) const SLOTS_AT: usize = 4096;
 pub(crate) const LINKS_AT: usize = 1 << 16;
 /// Where the chunks begin.
 pub(crate) const CHUNKS_AT: usize = LINKS_AT + MAX_CHUNKS as usize * size_of::<AtomicU32>();
-
-/// The longest text of the fixed part that a queue records: the codec's name.
-pub(crate) const CODEC_LEN: usize = 32;
-/// The words of the fixed part.
-pub(crate) const FIXED_WORDS: usize = 32;
 
 /// A part of the header that has two cache lines of its own, because the processor fetches them in pairs.
 #[repr(C, align(128))]

@@ -51,13 +51,10 @@
 
 mod chunks;
 mod explain;
-mod fixed;
 mod layout;
 mod map;
-mod open_files;
 mod operate;
 mod position;
-mod presence;
 mod queue;
 mod ring;
 mod run;

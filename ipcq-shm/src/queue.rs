@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipcq_core::os::directory::QueueDirectory;
 use ipcq_core::os::failure::Failure;
+use ipcq_core::os::waiting::TwoSided;
 use ipcq_core::os::{inherit, process};
 use ipcq_core::{BackendError, Batch, Channel, GetFault, Identity, Limit, PutFault, Stat, Wait};
 
@@ -91,7 +92,7 @@ impl Channel for ShmChannel {
 
     fn stat(&self) -> Result<Stat, BackendError> {
         let segment = &self.segment;
-        segment.do_chores(|| true);
+        segment.upkeep(|| true);
         let failed =
             |source| Failure::new("its state could not be read", source).into_backend(self.identity());
         let closed = self.is_closed()?;

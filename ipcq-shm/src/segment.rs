@@ -3,25 +3,26 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use ipcq_core::os::event::Event;
 use ipcq_core::os::failure::Failure;
+use ipcq_core::os::fixed::{Fixed, Format, OWN_WORDS};
 use ipcq_core::os::inherit::Inheritable;
-use ipcq_core::os::lock::RobustLock;
 use ipcq_core::os::participants::{Slot, Table};
+use ipcq_core::os::presence::Presence;
+use ipcq_core::os::waiting::{Turns, TwoSided};
 use ipcq_core::{BackendError, BackendErrorKind, Identity, OpenError, QueueName};
 
-use crate::fixed::Fixed;
 use crate::layout::{CHUNKS_AT, Header, LINKS_AT, SLOTS, SLOTS_AT};
 use crate::map::Map;
 use crate::position::{CHUNK, CLOSED, MAX_CAPACITY, Position, REMOVED};
-use crate::presence::Presence;
 use crate::ring::Ring;
-use crate::storage::Storage;
+use crate::storage::{OPEN_FILES, Storage};
 use crate::upkeep::Reaper;
-use crate::wait::{Side, Turns};
+use crate::wait::Side;
+
+const FORMAT: Format = Format { magic: *b"ipcq.shm", version: 1, max_capacity: MAX_CAPACITY };
 
 /// Header and slots, which always have memory.
 const HEAD_LEN: usize = SLOTS_AT + SLOTS * size_of::<Slot>();
@@ -46,7 +47,7 @@ impl Segment {
     /// Fills the new, empty `file` with a queue that has the given identity.
     pub(crate) fn create(file: OwnedFd, identity: Identity) -> Result<Arc<Self>, Failure> {
         let prepare = || -> io::Result<(Storage, Map)> {
-            let storage = Storage::new(file)?;
+            let storage = Storage::new(file, &OPEN_FILES)?;
             storage.reserve(0, HEAD_LEN)?;
             storage.reserve(LINKS_AT, 4096)?;
             storage.reserve(CHUNKS_AT, CHUNK)?;
@@ -55,7 +56,7 @@ impl Segment {
         };
         let (storage, map) = prepare()
             .map_err(|source| Failure::new("the memory for an empty queue could not be had", source))?;
-        Fixed::of(&identity).write(&map.header().fixed)?;
+        Fixed::of(&identity, [0; OWN_WORDS]).write(&map.header().fixed, &FORMAT)?;
         map.header().put.0.chunks.store(1, Ordering::Relaxed);
         map.header().ring.0.store(1, Ordering::Relaxed);
         Ok(Self::assemble(map, storage, identity))
@@ -68,20 +69,20 @@ impl Segment {
         label: &str,
     ) -> Result<Arc<Self>, OpenError> {
         let failed = |source| Failure::new("its memory could not be mapped", source).into_backend(label);
-        let storage = Storage::new(file).map_err(failed)?;
+        let storage = Storage::new(file, &OPEN_FILES).map_err(failed)?;
         let len = storage.len().map_err(failed)?;
         if len < CHUNKS_AT + CHUNK {
             let least = format!("at least {} bytes", CHUNKS_AT + CHUNK);
             return Err(OpenError::mismatch(label, "size", format!("{len} bytes"), least));
         }
-        Fixed::check_magic(storage.first_word().map_err(failed)?, label)?;
+        Fixed::check_magic(storage.first_word().map_err(failed)?, &FORMAT, label)?;
         storage.reserve(0, HEAD_LEN).map_err(failed)?;
         let map = Map::new(&storage).map_err(failed)?;
-        let fixed = Fixed::read(&map.header().fixed, label)?;
+        let fixed = Fixed::read(&map.header().fixed, &FORMAT, label)?;
         let identity = Identity::new(crate::NAME, place, fixed.incarnation, fixed.capacity, &fixed.options());
         let segment = Self::assemble(map, storage, identity);
         segment.check_positions(label)?;
-        segment.do_chores(|| true);
+        segment.upkeep(|| true);
         Ok(segment)
     }
 
@@ -136,24 +137,6 @@ impl Segment {
 
     pub(crate) fn table(&self) -> Table<'_> {
         Table::new(self.storage.as_fd(), self.map.slots())
-    }
-
-    /// What callers on `side` sleep on.
-    #[inline]
-    pub(crate) fn event(&self, side: Side) -> &Event {
-        match side {
-            Side::Put => &self.header().not_full.0,
-            Side::Get => &self.header().not_empty.0,
-        }
-    }
-
-    /// The lock of callers on `side`.
-    #[inline]
-    pub(crate) fn lock_of(&self, side: Side) -> &RobustLock {
-        match side {
-            Side::Put => &self.header().put.0.lock,
-            Side::Get => &self.header().get.0.lock,
-        }
     }
 
     #[inline]
@@ -245,6 +228,25 @@ impl Segment {
         self.event(Side::Put).wake_all();
     }
 
+    /// Counts one more handle as a producer; see [`Presence::add_producer`].
+    pub(crate) fn add_producer(&self, of_handle: &AtomicU64) -> Result<(), BackendError> {
+        self.close_if_abandoned();
+        let added = self.presence.add_producer(of_handle, self.table());
+        added.map_err(|failure| failure.into_backend(&self.identity))
+    }
+
+    /// Counts one handle less, and closes the queue when nobody is left.
+    pub(crate) fn drop_producer(&self, of_handle: &AtomicU64) {
+        if self.presence.drop_producer(of_handle, self.table()) {
+            self.close_if_abandoned();
+        }
+    }
+
+    /// Whether this process was registered as a producer before it began to run, and no handle stands for that yet.
+    pub(crate) fn is_registered_by_parent(&self) -> bool {
+        self.identity.auto_close && self.presence.is_registered_by_parent(self.table())
+    }
+
     pub(crate) fn gone(&self) -> BackendError {
         BackendError::new(BackendErrorKind::Gone, &self.identity, "it was removed")
     }
@@ -278,7 +280,7 @@ unsafe impl Inheritable for Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        self.do_chores(|| true);
+        self.upkeep(|| true);
         self.presence.leave(self.table());
     }
 }

@@ -1,103 +1,11 @@
-//! The file behind a segment: the one descriptor that this process has of it, and its memory.
-//!
-//! Closing any descriptor of a file ends all record locks that the process has on it, and they say that it is
-//! alive (see [`participants`](ipcq_core::os::participants)): [`open_files`] sees to it that there is only one.
+//! The files of segments that this process has open.
 
-use std::io;
-use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use ipcq_core::os::open_files::OpenFiles;
 
-use ipcq_core::os::directory::FileId;
-use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
-use nix::sys::stat::fstat;
-use nix::sys::uio::pread;
+use crate::segment::Segment;
 
-use crate::open_files;
+/// Each with its one descriptor.
+pub(crate) static OPEN_FILES: OpenFiles<Segment> = OpenFiles::new();
 
-/// The most that one system call reserves, so that a signal cannot make it start over for ever.
-const STEP: usize = 16 << 20;
-
-/// The file of a segment, on a memory file system or anonymous.
-#[derive(Debug)]
-pub(crate) struct Storage {
-    file: ManuallyDrop<OwnedFd>,
-    id: FileId,
-}
-
-impl Storage {
-    pub(crate) fn new(file: OwnedFd) -> io::Result<Self> {
-        Ok(Self { id: FileId::of(&file)?, file: ManuallyDrop::new(file) })
-    }
-
-    /// Reserves memory for `len` bytes at `at`, so that touching them cannot fail. What was reserved in vain
-    /// when this fails is given back.
-    pub(crate) fn reserve(&self, at: usize, len: usize) -> io::Result<()> {
-        let mut done = 0;
-        while done < len {
-            let step = STEP.min(len - done);
-            match fallocate(&*self.file, FallocateFlags::empty(), offset(at + done)?, offset(step)?) {
-                Ok(()) => done += step,
-                Err(Errno::EINTR) => {}
-                Err(errno) => {
-                    self.release(at, done);
-                    return Err(errno.into());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives the memory of a range back to the system. Should that fail, it stays in use until the next time.
-    pub(crate) fn release(&self, at: usize, len: usize) {
-        if len == 0 {
-            return;
-        }
-        let (Ok(at), Ok(len)) = (offset(at), offset(len)) else { return };
-        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        while fallocate(&*self.file, flags, at, len) == Err(Errno::EINTR) {}
-    }
-
-    /// The first word of the file, as it is there: to read what has no memory yet through a mapping would take some,
-    /// or end the process when there is none.
-    pub(crate) fn first_word(&self) -> io::Result<u64> {
-        let mut word = [0; 8];
-        pread(&*self.file, &mut word, 0)?;
-        Ok(u64::from_ne_bytes(word))
-    }
-
-    /// How long the file is.
-    pub(crate) fn len(&self) -> io::Result<usize> {
-        Ok(usize::try_from(fstat(&*self.file)?.st_size).unwrap_or(0))
-    }
-
-    /// How many bytes of memory it uses.
-    pub(crate) fn bytes(&self) -> io::Result<u64> {
-        Ok(fstat(&*self.file)?.st_blocks.unsigned_abs() * 512)
-    }
-}
-
-impl AsFd for Storage {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
-impl AsRawFd for Storage {
-    fn as_raw_fd(&self) -> RawFd {
-        self.file.as_raw_fd()
-    }
-}
-
-impl Drop for Storage {
-    fn drop(&mut self) {
-        open_files::close(self.id, || {
-            // SAFETY: dropped here only, and not used afterwards.
-            unsafe { ManuallyDrop::drop(&mut self.file) };
-        });
-    }
-}
-
-fn offset(bytes: usize) -> io::Result<i64> {
-    i64::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge.into())
-}
+/// The file of a segment.
+pub(crate) type Storage = ipcq_core::os::storage::Storage<Segment>;

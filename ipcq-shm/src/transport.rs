@@ -15,10 +15,10 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::NAME;
-use crate::open_files;
 use crate::position::MAX_CAPACITY;
 use crate::queue::ShmChannel;
 use crate::segment::Segment;
+use crate::storage::OPEN_FILES;
 
 /// Queues in shared memory, in one directory.
 ///
@@ -68,7 +68,7 @@ impl ShmTransport {
 
     fn open_segment(&self, name: &QueueName, found: &Found) -> Result<Arc<Segment>, OpenError> {
         let label = Self::label(name);
-        open_files::find_or_open(found.id(), || {
+        OPEN_FILES.find_or_open(found.id(), || {
             let file = match take_inherited(found.id()) {
                 Some(file) => file,
                 None => found.open().map_err(|failure| failure.into_backend(&label))?,
@@ -151,7 +151,7 @@ impl Transport for ShmTransport {
     fn inherited(&self, number: usize) -> Result<Arc<dyn Channel>, OpenError> {
         let label = format!("{NAME}:(inherited number {number})");
         let inherited = Inherited::find(NAME, number).ok_or_else(|| OpenError::missing(&label))?;
-        let segment = open_files::find_or_open(inherited.file(), || {
+        let segment = OPEN_FILES.find_or_open(inherited.file(), || {
             let file = take_inherited(inherited.file()).ok_or_else(|| OpenError::missing(&label))?;
             Segment::open(file, None, &label)
         })?;
@@ -237,14 +237,14 @@ fn register(
     fill: impl FnOnce(std::os::fd::OwnedFd) -> Result<Arc<Segment>, Failure>,
 ) -> Result<Arc<Segment>, Failure> {
     let id = FileId::of(&file).map_err(no_file)?;
-    open_files::find_or_open(id, || fill(file))
+    OPEN_FILES.find_or_open(id, || fill(file))
 }
 
 /// The descriptor of the file `id` that this process inherited, if it did.
 #[allow(unsafe_code, reason = "taking over a descriptor number")]
 fn take_inherited(id: FileId) -> Option<std::os::fd::OwnedFd> {
     let inherited = Inherited::of_file(NAME, id)?;
-    // SAFETY: called only while `open_files` has the file marked as being opened: it is not in the table, so
+    // SAFETY: called only while `OPEN_FILES` has the file marked as being opened: it is not in the table, so
     // nothing in this process owns the descriptor, and nobody else takes it now.
     unsafe { inherited.take() }.ok()
 }

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use ipcq_core::os::process;
+use ipcq_core::os::waiting::TwoSided;
 
 use crate::chunks::KEEP;
 use crate::segment::Segment;
@@ -33,7 +34,7 @@ pub(crate) struct Reaper {
 impl Segment {
     /// Repairs what a dead putter or remover left, and gives back the free chunks beyond [`KEEP`], for as long as the caller
     /// wants to `go_on`: a gigabyte takes 0.2 s. Never waits for another participant.
-    pub(crate) fn do_chores(&self, go_on: impl Fn() -> bool) {
+    pub(crate) fn upkeep(&self, go_on: impl Fn() -> bool) {
         self.is_removed();
         let put = &self.header().put.0;
         if put.lock.is_orphaned() || self.has_much() {
@@ -45,7 +46,7 @@ impl Segment {
 
     /// Gives back free chunks beyond `keep`: whether there may be more, or nothing if a putter is at work.
     fn trim(&self, keep: u32) -> Option<bool> {
-        let guard = self.lock_of(Side::Put).try_lock().ok()?;
+        let guard = TwoSided::lock_of(self, Side::Put).try_lock().ok()?;
         let chunks = self.ring().chunks();
         if guard.is_recovered() {
             chunks.sweep();

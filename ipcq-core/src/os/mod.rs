@@ -1,6 +1,7 @@
 //! What several backends need of the operating system: who this thread is ([`process`]), a lock that the kernel
-//! repairs ([`lock`]), sleep and wake ([`event`]), who is alive in a queue ([`participants`]), the directory of its
-//! files ([`directory`]), and how a child gets it ([`inherit`]).
+//! repairs ([`lock`]), sleep and wake ([`event`], [`waiting`]), who is alive in a queue ([`participants`],
+//! [`presence`]), the directory of its files ([`directory`]), its memory ([`storage`], [`open_files`], [`fixed`]), and
+//! how a child gets it ([`inherit`]).
 //!
 //! This is the one part of core with unsafe code. Everything here works on words in memory that other processes
 //! share, and treats what they hold as hostile.
@@ -12,10 +13,15 @@ compile_error!("ipcq needs a 64-bit Linux, 5.16 or newer");
 pub mod directory;
 pub mod event;
 pub mod failure;
+pub mod fixed;
 pub mod fork_lock;
 mod futex;
 pub mod inherit;
 pub mod lock;
 pub mod machine;
+pub mod open_files;
 pub mod participants;
+pub mod presence;
 pub mod process;
+pub mod storage;
+pub mod waiting;

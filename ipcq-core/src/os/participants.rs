@@ -40,8 +40,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use nix::errno::Errno;
 
 use self::record_lock::io_error;
-use self::slot::Side;
-pub use self::slot::{Slot, Waiting};
+pub use self::slot::{Side, Slot, Waiting};
 pub use self::table::{Producers, Table};
 use super::failure::Failure;
 use super::fork_lock::{ForkGuard, ForkLock};

@@ -107,11 +107,24 @@ impl Slot {
     }
 }
 
-/// Which side of the queue a call waits on.
+/// Which side of the queue a call is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub enum Side {
+    /// It puts.
     Put,
+    /// It gets.
     Get,
+}
+
+impl Side {
+    /// The side whose callers make those on this one go on.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Put => Self::Get,
+            Self::Get => Self::Put,
+        }
+    }
 }
 
 /// One call of this process that waits; counted in the process's slot until this is dropped.

@@ -1,47 +1,76 @@
-//! The fixed part of a segment: written once before the queue has a name, checked whenever it is opened.
+//! The fixed part of a queue's memory: written once before the queue has a name, checked whenever it is opened.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ipcq_core::os::failure::Failure;
-use ipcq_core::os::machine;
-use ipcq_core::{Identity, OpenError, QueueOptions};
+use super::failure::Failure;
+use super::machine;
+use crate::{Identity, OpenError, QueueOptions};
 
-use crate::layout::{CODEC_LEN, FIXED_WORDS};
-use crate::position::MAX_CAPACITY;
+/// The words of the fixed part.
+pub const FIXED_WORDS: usize = 32;
+/// How many of them are the backend's own.
+pub const OWN_WORDS: usize = 4;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"ipcq.shm");
-/// Changes whenever two programs could misunderstand each other.
-const VERSION: u64 = 1;
+const CODEC_AT: usize = 10;
+const CODEC_WORDS: usize = QueueOptions::MAX_CODEC_LEN / 8;
+const OWN_AT: usize = CODEC_AT + CODEC_WORDS;
 const AUTO_CLOSE: u64 = 1;
+
+const _: () = assert!(OWN_AT + OWN_WORDS < FIXED_WORDS);
+
+/// What tells the memory of one backend's queues from all else.
+#[derive(Clone, Copy, Debug)]
+pub struct Format {
+    /// The first eight bytes.
+    pub magic: [u8; 8],
+    /// Changes whenever two programs could misunderstand each other.
+    pub version: u64,
+    /// The largest capacity that there can be.
+    pub max_capacity: usize,
+}
 
 /// What two programs must agree on before they trust each other's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fixed {
-    pub(crate) incarnation: u128,
-    pub(crate) capacity: usize,
-    pub(crate) max_message: usize,
-    pub(crate) auto_close: bool,
-    pub(crate) codec: String,
+pub struct Fixed {
+    /// Tells this queue from others of its name.
+    pub incarnation: u128,
+    /// How many messages it takes.
+    pub capacity: usize,
+    /// The longest of them, in bytes.
+    pub max_message: usize,
+    /// Whether it closes by itself.
+    pub auto_close: bool,
+    /// The codec's name.
+    pub codec: String,
+    /// What the backend alone knows the meaning of, and checks.
+    pub own: [u64; OWN_WORDS],
 }
 
 impl Fixed {
-    pub(crate) fn of(identity: &Identity) -> Self {
+    /// The fixed part of the queue `identity`.
+    #[must_use]
+    pub fn of(identity: &Identity, own: [u64; OWN_WORDS]) -> Self {
         Self {
             incarnation: identity.incarnation,
             capacity: identity.capacity,
             max_message: identity.max_message,
             auto_close: identity.auto_close,
             codec: identity.codec.clone(),
+            own,
         }
     }
 
-    pub(crate) fn write(&self, words: &[AtomicU64; FIXED_WORDS]) -> Result<(), Failure> {
+    /// Writes it into the memory of a queue that nobody knows of yet.
+    ///
+    /// # Errors
+    /// When it cannot be told which machine this is.
+    pub fn write(&self, words: &[AtomicU64; FIXED_WORDS], format: &Format) -> Result<(), Failure> {
         let place = Place::here()?;
         let (high, low) = halves(self.incarnation);
         let mut fixed = [0; FIXED_WORDS];
-        fixed[..10].copy_from_slice(&[
-            MAGIC,
-            VERSION,
+        fixed[..CODEC_AT].copy_from_slice(&[
+            u64::from_le_bytes(format.magic),
+            format.version,
             high,
             low,
             place.boot.0,
@@ -51,11 +80,11 @@ impl Fixed {
             self.max_message as u64,
             if self.auto_close { AUTO_CLOSE } else { 0 },
         ]);
-        let mut codec = [0; CODEC_LEN];
-        codec[..self.codec.len().min(CODEC_LEN)].copy_from_slice(self.codec.as_bytes());
-        for (word, bytes) in fixed[10..].iter_mut().zip(codec.chunks_exact(8)) {
+        let codec = self.codec.as_bytes().chunks(8).take(CODEC_WORDS);
+        for (word, bytes) in fixed[CODEC_AT..].iter_mut().zip(codec) {
             *word = bytes.iter().rev().fold(0, |word, &byte| (word << 8) | u64::from(byte));
         }
+        fixed[OWN_AT..OWN_AT + OWN_WORDS].copy_from_slice(&self.own);
         fixed[FIXED_WORDS - 1] = checksum(&fixed[..FIXED_WORDS - 1]);
         for (word, value) in words.iter().zip(fixed) {
             word.store(value, Ordering::Relaxed);
@@ -64,16 +93,19 @@ impl Fixed {
     }
 
     /// Reads the fixed part and checks that this process can use the queue called `queue`.
-    pub(crate) fn read(words: &[AtomicU64; FIXED_WORDS], queue: &str) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError::Mismatch`] names what does not match.
+    pub fn read(words: &[AtomicU64; FIXED_WORDS], format: &Format, queue: &str) -> Result<Self, OpenError> {
         let mut fixed = [0; FIXED_WORDS];
         for (value, word) in fixed.iter_mut().zip(words) {
             *value = word.load(Ordering::Relaxed);
         }
         let no_match =
             |what, found: String, expected: String| Err(OpenError::mismatch(queue, what, found, expected));
-        Self::check_magic(fixed[0], queue)?;
-        if fixed[1] != VERSION {
-            return no_match("layout version", fixed[1].to_string(), VERSION.to_string());
+        Self::check_magic(fixed[0], format, queue)?;
+        if fixed[1] != format.version {
+            return no_match("layout version", fixed[1].to_string(), format.version.to_string());
         }
         if fixed[FIXED_WORDS - 1] != checksum(&fixed[..FIXED_WORDS - 1]) {
             return no_match("header", "damaged".to_owned(), "an undamaged one".to_owned());
@@ -86,35 +118,40 @@ impl Fixed {
         if fixed[6] != here.namespace {
             return no_match("process namespace", fixed[6].to_string(), here.namespace.to_string());
         }
-        Self::parse(&fixed).ok_or_else(|| OpenError::mismatch(queue, "header", "damaged", "an undamaged one"))
+        Self::parse(&fixed, format.max_capacity)
+            .ok_or_else(|| OpenError::mismatch(queue, "header", "damaged", "an undamaged one"))
     }
 
     /// Checks that the file of `queue`, which begins with `word`, is one of a queue at all.
-    pub(crate) fn check_magic(word: u64, queue: &str) -> Result<(), OpenError> {
-        if word == MAGIC {
+    ///
+    /// # Errors
+    /// [`OpenError::Mismatch`] when it is not.
+    pub fn check_magic(word: u64, format: &Format, queue: &str) -> Result<(), OpenError> {
+        if word == u64::from_le_bytes(format.magic) {
             return Ok(());
         }
         Err(OpenError::mismatch(queue, "magic", "not that of a queue", "that of a queue"))
     }
 
-    fn parse(fixed: &[u64; FIXED_WORDS]) -> Option<Self> {
-        let codec: Vec<u8> =
-            fixed[10..].iter().take(CODEC_LEN / 8).flat_map(|word| word.to_le_bytes()).collect();
+    fn parse(fixed: &[u64; FIXED_WORDS], max_capacity: usize) -> Option<Self> {
+        let codec: Vec<u8> = fixed[CODEC_AT..OWN_AT].iter().flat_map(|word| word.to_le_bytes()).collect();
         let codec = codec.split(|&byte| byte == 0).next()?;
         let fixed = Self {
             incarnation: (u128::from(fixed[2]) << 64) | u128::from(fixed[3]),
             capacity: usize::try_from(fixed[7])
                 .ok()
-                .filter(|capacity| (1..=MAX_CAPACITY).contains(capacity))?,
+                .filter(|capacity| (1..=max_capacity).contains(capacity))?,
             max_message: u32::try_from(fixed[8]).ok()? as usize,
             auto_close: fixed[9] & AUTO_CLOSE != 0,
             codec: std::str::from_utf8(codec).ok()?.to_owned(),
+            own: fixed[OWN_AT..].first_chunk().copied()?,
         };
         Some(fixed)
     }
 
     /// The options that would make this queue, as far as its identity goes.
-    pub(crate) fn options(&self) -> QueueOptions {
+    #[must_use]
+    pub fn options(&self) -> QueueOptions {
         QueueOptions::new()
             .capacity(self.capacity)
             .max_message(self.max_message)
