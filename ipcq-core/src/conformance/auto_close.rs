@@ -76,6 +76,8 @@ pub fn q19_dropping_the_last_handle_leaves<H: Harness>(stage: &Stage<H>) {
     let Some(queue) = queue_that_closes(stage) else { return };
     let other = stage.open("q");
     put_numbers(&other, 0..2);
+    // It has put nothing, and keeps a queue that would end with its last handle.
+    let _keeper = stage.keeper("q");
     drop((queue, other));
     let later = stage.open("q");
     until(|| is_closed(&later));

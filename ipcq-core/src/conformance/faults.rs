@@ -67,7 +67,8 @@ pub fn q16_no_claimed_length_is_believed<H: Harness>(stage: &Stage<H>) {
 /// Q12, Q16: opening a queue with another codec is an error that names both; reading its bytes is always possible.
 pub fn q12_another_codec_is_refused<H: Harness>(stage: &Stage<H>) {
     let (bincode, bytes) = (<Bincode as Codec<String>>::NAME, <Bytes as Codec<Vec<u8>>>::NAME);
-    strings(stage).put("four".to_owned()).expect("there is room");
+    let strings = strings(stage);
+    strings.put("four".to_owned()).expect("there is room");
     let refused = Queue::<Vec<u8>, Bytes>::open(stage.transport(), "q").expect_err("another codec");
     assert_says!(&refused, OpenError::Mismatch { what: "codec", found, expected, .. }
         if found == bincode && expected == bytes);
@@ -104,9 +105,11 @@ pub fn q17_a_message_without_room_for_it_stays<H: Harness>(stage: &Stage<H>) {
 /// Q17: without file handles no queue can be made or opened, which is `NoRoom`; with some it can.
 pub fn q17_no_file_handles_is_no_room<H: Harness>(stage: &Stage<H>) {
     let Some(command) = stage.cramped_helper(Role::OpenTooMuch) else { return stage.assert_confined() };
-    put_numbers(&stage.queue(3), 0..1);
+    let queue = stage.queue(3);
+    put_numbers(&queue, 0..1);
     Helper::spawn(command).finish();
-    assert_eq!(stage.transport().list().expect("a readable place").len(), 2);
+    let left = if stage.keeper("q").is_none() { 2 } else { 1 };
+    assert_eq!(stage.transport().list().expect("a readable place").len(), left);
 }
 
 /// Asserts that `queue` has no room for a message of `len` bytes, and is none the worse for it.

@@ -14,8 +14,9 @@ pub fn q11_every_legal_name_works<H: Harness>(stage: &Stage<H>) {
     let long = ["x".repeat(200), format!("{all}{all}{all}a.")];
     let short = ["a", "Z", "0", "_", "a.", "a-", "a..b", "con", "a.lock", "q.tmp", "queue", "_.-"];
     let names: Vec<_> = short.into_iter().chain(long.iter().map(String::as_str)).collect();
-    for text in &names {
-        put(&stage.create(text, &QueueOptions::new()), text.as_bytes());
+    let queues: Vec<_> = names.iter().map(|text| stage.create(text, &QueueOptions::new())).collect();
+    for (queue, text) in queues.iter().zip(&names) {
+        put(queue, text.as_bytes());
     }
     for text in &names {
         let queue = stage.open(text);
@@ -81,7 +82,7 @@ pub fn q12_open_fails_if_there_is_none<H: Harness>(stage: &Stage<H>) {
     assert_says!(transport.open(&name("nothing")), Err(OpenError::Missing { queue }) if queue.ends_with(":nothing"));
     let removed = transport.remove(&name("nothing"));
     assert_says!(removed, Err(RemoveError::Missing { queue }) if queue.ends_with(":nothing"));
-    stage.queue(1);
+    let _queue = stage.queue(1);
     transport.remove(&name("q")).expect("the queue is there");
     assert_says!(transport.open(&name("q")), Err(OpenError::Missing { .. }));
     assert_says!(transport.remove(&name("q")), Err(RemoveError::Missing { .. }));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Harness;
 use crate::error::{GetFault, PutFault};
-use crate::{Channel, QueueName, QueueOptions, Transport, Wait};
+use crate::{Channel, Lifetime, QueueName, QueueOptions, Transport, Wait};
 
 /// One queue, as the cases hold it.
 pub(super) type Shared = Arc<dyn Channel>;
@@ -47,6 +47,12 @@ impl<H: Harness> Stage<H> {
     /// Makes a queue.
     pub(super) fn create(&self, queue: &str, options: &QueueOptions) -> Shared {
         self.transport().create(&name(queue), options).expect("a fresh name is free")
+    }
+
+    /// One more handle of a queue that would end without; `None` where queues need none.
+    pub(super) fn keeper(&self, queue: &str) -> Option<Shared> {
+        let needs_none = self.transport().capabilities().lifetime == Lifetime::UntilRemoved;
+        (!needs_none).then(|| self.open(queue))
     }
 
     /// Another handle of a queue made before.

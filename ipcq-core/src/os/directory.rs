@@ -7,5 +7,5 @@
 mod files;
 mod location;
 
-pub use self::files::{FileId, Found, QueueDirectory, Removal, above_stdio};
+pub use self::files::{FileId, Found, HoldOff, QueueDirectory, Removal, above_stdio};
 pub use self::location::Location;

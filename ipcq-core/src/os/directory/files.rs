@@ -70,6 +70,13 @@ impl QueueDirectory {
         format!("{name}.{transport}")
     }
 
+    /// A path that leads to `file_name` in this very directory, for calls that take a path: good for as long as this
+    /// value lives, and in this process alone.
+    #[must_use]
+    pub fn entry_path(&self, file_name: &str) -> PathBuf {
+        Path::new(&own_descriptor(self.descriptor.as_fd())).join(file_name)
+    }
+
     /// The path that it was opened by: for people, and for handles that travel.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -137,7 +144,41 @@ impl QueueDirectory {
     /// # Errors
     /// When the directory may not be changed.
     pub fn unlink_if(&self, file_name: &str, id: FileId) -> Result<Removal, Failure> {
-        let _lock = self.lock_removals();
+        let _lock = self.lock(FlockArg::LockExclusiveNonblock, 10);
+        self.unlink(file_name, id)
+    }
+
+    /// Removes `file_name` if it is still the file `id`, and `useless` says so while nobody
+    /// [holds off removals](Self::hold_off_removals); else says that it was replaced.
+    ///
+    /// # Errors
+    /// When the directory may not be changed.
+    pub fn unlink_if_useless(
+        &self,
+        file_name: &str,
+        id: FileId,
+        useless: impl FnOnce() -> bool,
+    ) -> Result<Removal, Failure> {
+        let Some(_lock) = self.lock(FlockArg::LockExclusiveNonblock, 10) else {
+            return Ok(Removal::Replaced);
+        };
+        if useless() { self.unlink(file_name, id) } else { Ok(Removal::Replaced) }
+    }
+
+    /// Keeps others from [removing what is useless](Self::unlink_if_useless) until the returned value is dropped:
+    /// for one who makes a file and then says that it is of use.
+    ///
+    /// # Blocking
+    /// While somebody removes a file; for 2 s at most, which only one who was stopped in the middle of it takes.
+    ///
+    /// # Errors
+    /// When the directory cannot be locked.
+    pub fn hold_off_removals(&self) -> Result<HoldOff, Failure> {
+        let locked = self.lock(FlockArg::LockSharedNonblock, 2000);
+        locked.map(HoldOff).ok_or_else(|| self.failed("somebody who was stopped has locked", Errno::EAGAIN))
+    }
+
+    fn unlink(&self, file_name: &str, id: FileId) -> Result<Removal, Failure> {
         let failed = |errno| self.failed(&format!("the file {file_name} could not be removed from"), errno);
         match fstatat(&self.descriptor, file_name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Err(Errno::ENOENT) => return Ok(Removal::Missing),
@@ -157,28 +198,37 @@ impl QueueDirectory {
     /// # Errors
     /// When the directory may not be read.
     pub fn list(&self, transport: &str) -> Result<Vec<QueueName>, Failure> {
-        let failed = |error: io::Error| self.failed("there is no reading", error);
         let suffix = format!(".{transport}");
-        let mut names = Vec::new();
-        for entry in fs::read_dir(own_descriptor(self.descriptor.as_fd())).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            let name = entry.file_name();
-            let stem = name.to_str().and_then(|name| name.strip_suffix(&suffix));
-            let name = stem.filter(|_| !is_directory).and_then(|stem| QueueName::new(stem).ok());
-            names.extend(name);
-        }
+        let files = self.files()?;
+        let stems = files.iter().filter_map(|file| file.strip_suffix(&suffix));
+        let mut names: Vec<_> = stems.filter_map(|stem| QueueName::new(stem).ok()).collect();
         names.sort();
         Ok(names)
     }
 
-    /// `None` when it cannot be had: removal is then as safe as a look just before it makes it.
-    fn lock_removals(&self) -> Option<Flock<File>> {
+    /// The names of everything that is here, directories excepted, in no order.
+    ///
+    /// # Errors
+    /// When the directory may not be read.
+    pub fn files(&self) -> Result<Vec<String>, Failure> {
+        let failed = |error: io::Error| self.failed("there is no reading", error);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(own_descriptor(self.descriptor.as_fd())).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            names.extend(entry.file_name().into_string().ok().filter(|_| !is_directory));
+        }
+        Ok(names)
+    }
+
+    /// `None` when it cannot be had in as many milliseconds: removal is then as safe as a look just before it makes
+    /// it.
+    fn lock(&self, how: FlockArg, patience: u32) -> Option<Flock<File>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = openat(&self.descriptor, c".", flags, Mode::empty()).ok()?;
         let mut directory = File::from(directory);
-        for _ in 0..10 {
-            match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+        for _ in 0..patience {
+            match Flock::lock(directory, how) {
                 Ok(lock) => return Some(lock),
                 Err((unlocked, _)) => directory = unlocked,
             }
@@ -205,6 +255,11 @@ impl QueueDirectory {
     }
 }
 
+/// As long as this lives, nobody removes what is useless; see [`QueueDirectory::hold_off_removals`].
+#[derive(Debug)]
+#[must_use = "removals are held off only as long as this lives"]
+pub struct HoldOff(#[expect(dead_code, reason = "held, not used")] Flock<File>);
+
 /// A file that was looked up and is not open: dropping this releases none of the record locks that this process
 /// holds on the file, as closing an open descriptor would.
 #[derive(Debug)]
@@ -227,14 +282,36 @@ impl Found {
     /// # Errors
     /// When it is no regular file, or the user may not open it.
     pub fn open(&self) -> Result<OwnedFd, Failure> {
-        if self.stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() {
-            return Err(Failure::new(format!("{} is no regular file", self.what), Errno::EINVAL.into())
+        self.open_as(SFlag::S_IFREG, "regular file", OFlag::O_RDWR)
+    }
+
+    /// Opens exactly this FIFO as a writer, if it has a reader. Never waits, and never opens anything else. With
+    /// the descriptor the FIFO keeps what is in it, even if the reader goes.
+    ///
+    /// # Errors
+    /// `ENXIO` when it has no reader; when it is no FIFO, or the user may not open it.
+    pub fn open_fifo(&self) -> Result<OwnedFd, Failure> {
+        self.open_as(SFlag::S_IFIFO, "FIFO", OFlag::O_WRONLY)
+    }
+
+    /// Opens exactly this FIFO for reading and writing, which makes the caller one that holds it open, whether or not
+    /// others do. Never waits, and never opens anything else.
+    ///
+    /// # Errors
+    /// When it is no FIFO, or the user may not open it.
+    pub fn open_fifo_as_holder(&self) -> Result<OwnedFd, Failure> {
+        self.open_as(SFlag::S_IFIFO, "FIFO", OFlag::O_RDWR)
+    }
+
+    fn open_as(&self, kind: SFlag, what: &str, access: OFlag) -> Result<OwnedFd, Failure> {
+        if self.stat.st_mode & SFlag::S_IFMT.bits() != kind.bits() {
+            return Err(Failure::new(format!("{} is no {what}", self.what), Errno::EINVAL.into())
                 .with_kind(BackendErrorKind::Damaged)
                 .with_advice("something else made it: remove it, or use another name"));
         }
         let failed = |cause: io::Error| Failure::new(format!("{} could not be opened", self.what), cause);
         let by_number = own_descriptor(self.descriptor.as_fd());
-        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let flags = access | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let file = openat(AT_FDCWD, by_number.as_str(), flags, Mode::empty());
         above_stdio(file.map_err(|errno| failed(errno.into()))?).map_err(failed)
     }
