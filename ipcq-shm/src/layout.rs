@@ -71,10 +71,10 @@ pub(crate) struct Header {
     pub(crate) tail: Apart<AtomicU64>,
     pub(crate) get: Apart<GetSide>,
     pub(crate) head: Apart<AtomicU64>,
-    /// Chunks in the ring. Getters look at it after each batch, so it is not with what putters write all the time.
-    pub(crate) ring: Apart<AtomicU32>,
     pub(crate) not_empty: Apart<Event>,
     pub(crate) not_full: Apart<Event>,
+    /// Chunks in the ring. Getters look at it after each batch, so it is not with what putters write all the time.
+    pub(crate) ring: Apart<AtomicU32>,
 }
 
 const _: () = {

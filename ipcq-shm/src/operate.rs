@@ -247,15 +247,34 @@ impl Haul<'_> {
             Err(refusal) => return (head, Err(refusal)),
         };
         let end = self.bytes + PORTION_BYTES;
-        for _ in 0..available.min(PORTION_MESSAGES) {
-            if self.over || self.bytes >= end {
-                break;
-            }
-            if let Err(refusal) = self.step(ring, &mut run) {
+        let last = self.taken + available.min(PORTION_MESSAGES);
+        while !self.over && self.taken < last && self.bytes < end {
+            self.read_all(ring, &mut run, last, end);
+            // What stopped it may be that the chunk ends.
+            if !self.over
+                && self.taken < last
+                && self.bytes < end
+                && let Err(refusal) = self.step(ring, &mut run)
+            {
                 return (run.position(), Err(refusal));
             }
         }
         (run.position(), Ok(()))
+    }
+
+    /// Copies messages from `run` on until `last` are taken, or `end` bytes, or something is in the way.
+    #[inline]
+    fn read_all(&mut self, ring: &Ring<'_>, run: &mut Run<'_>, last: usize, end: usize) {
+        let most = last.min(self.limit.max_messages()) - self.taken;
+        let Some(bytes) = end.min(self.limit.max_bytes()).checked_sub(self.bytes) else {
+            // The first message is taken whatever its size; behind it there is no room for an empty one either.
+            self.over = true;
+            return;
+        };
+        let before = self.batch.byte_len();
+        self.taken += run.read_all(self.batch, most, bytes, ring.max_message);
+        self.bytes += self.batch.byte_len() - before;
+        self.over = self.taken >= self.limit.max_messages();
     }
 
     /// Copies the message at `run`, unless that would exceed the limit.

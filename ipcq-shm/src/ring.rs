@@ -23,7 +23,7 @@ use std::sync::atomic::Ordering;
 use crate::chunks::{Chunks, Stuck};
 use crate::map::{Damage, Map};
 use crate::position::{CHUNK, CLOSED, Position, REMOVED, UNIT};
-use crate::run::{RECORD_HEADER, Run, record_header, span};
+use crate::run::{RECORD_HEADER, Run, length_in, record_header, span};
 use crate::storage::Storage;
 
 /// Why a record was not put.
@@ -176,8 +176,7 @@ impl<'a> Ring<'a> {
     #[inline]
     pub(crate) fn length(&self, head: &Run<'_>) -> Result<usize, Damage> {
         let header = head.header();
-        #[expect(clippy::cast_possible_truncation, reason = "the low half is the length")]
-        let len = header as u32 as usize;
+        let len = length_in(header);
         let sound = len <= self.max_message
             && header == record_header(head.count(), len)
             && (len < CHUNK || self.map.holds(len, self.storage));

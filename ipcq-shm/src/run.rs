@@ -8,8 +8,11 @@
 //! do not overlap; the C library's copy writes 64 bytes twice (64 B in batches of 64, 1x1: 1.5 times as many messages
 //! a second without that).
 
+use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
+
+use ipcq_core::Batch;
 
 use crate::map::Map;
 use crate::position::{CHUNK, Position, UNIT};
@@ -130,6 +133,32 @@ impl Run<'_> {
         self.skip(len);
     }
 
+    /// Appends up to `most` messages to `batch` while each is sound, lies wholly here, is no longer than `longest`, and
+    /// fits within `bytes` more and the memory that the batch has; returns how many. Why it stopped the caller must
+    /// find out.
+    #[inline(never)]
+    pub(crate) fn read_all(&mut self, batch: &mut Batch, most: usize, bytes: usize, longest: usize) -> usize {
+        let mut at = Self { ..*self };
+        let (spare_messages, spare_bytes) = batch.spare();
+        let (most, mut bytes) = (most.min(spare_messages), bytes.min(spare_bytes));
+        let mut read = 0;
+        while read < most {
+            let header = at.header();
+            let len = length_in(header);
+            if header != record_header(at.count, len) || len > bytes.min(longest) || !at.has_room(len) {
+                break;
+            }
+            let pushed = batch.push_with(|buffer| {
+                at.read(len, buffer);
+                Ok::<_, Infallible>(())
+            });
+            let Ok(()) = pushed;
+            (read, bytes) = (read + 1, bytes - len);
+        }
+        *self = at;
+        read
+    }
+
     #[inline]
     const fn skip(&mut self, len: usize) {
         self.offset += span(len);
@@ -141,6 +170,14 @@ impl Run<'_> {
 #[inline]
 pub(crate) const fn span(len: usize) -> usize {
     (RECORD_HEADER + len).next_multiple_of(UNIT)
+}
+
+/// The length that a header claims.
+#[inline]
+pub(crate) const fn length_in(header: u64) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is the length")]
+    let len = header as u32;
+    len as usize
 }
 
 /// What stands before a message of `len` bytes that is number `count`: its length below, above it a check word,
@@ -161,7 +198,7 @@ pub(crate) fn record_header(count: u32, len: usize) -> u64 {
 /// - No reference to the bytes at `to` exists.
 #[inline]
 unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
-    if len > SHORT || len < 16 {
+    if !(16..=SHORT).contains(&len) {
         // SAFETY: as the caller promises.
         return unsafe { ptr::copy_nonoverlapping(from, to, len) };
     }

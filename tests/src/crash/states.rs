@@ -20,7 +20,7 @@ const PARTS: [(&str, usize); 3] = [("slot", PAGE), ("link", 64 << 10), ("record"
 /// Words of the header that operations change; see the layout in `ipcq-shm`.
 const WORDS: [(&str, usize); 7] = [
     ("put.lock", 0x100),
-    ("put.seen_head", 0x118),
+    ("put.seen_head", 0x110),
     ("tail", 0x180),
     ("get.lock", 0x200),
     ("get.seen_tail", 0x208),

@@ -274,7 +274,7 @@ impl Trace {
         let moves = |register: usize| {
             let at = |index: usize| self.points[index].pointers[register];
             let (start, there, end) = (at(near), at(near + LOOP), at(index));
-            let is_address = start > 1 << 32;
+            let is_address = (1 << 32..1 << 47).contains(&start);
             let forward = start < there && there <= end;
             let backward = start > there && there >= end;
             is_address && (forward || backward)

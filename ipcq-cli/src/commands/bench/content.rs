@@ -43,7 +43,8 @@ impl Maker {
             let start = buffer.len();
             buffer.extend_from_slice(&self.message);
             // Written where the message is: copying what was just written in other portions makes the processor wait.
-            Ok::<_, Infallible>(self.sum = self.sum.wrapping_add(stamp(&mut buffer[start..], number)))
+            self.sum = self.sum.wrapping_add(stamp(&mut buffer[start..], number));
+            Ok::<_, Infallible>(())
         });
         let Ok(()) = appended;
     }
@@ -63,7 +64,6 @@ impl Maker {
 #[derive(Debug)]
 pub(super) struct Checker {
     size: usize,
-    filler: Vec<u8>,
     /// The least number that the next message of each producer can have.
     next: Vec<u64>,
     sum: u64,
@@ -71,7 +71,7 @@ pub(super) struct Checker {
 
 impl Checker {
     pub(super) fn new(size: usize) -> Self {
-        Self { size, filler: vec![FILLER; CHECKED_WHOLE], next: Vec::new(), sum: 0 }
+        Self { size, next: Vec::new(), sum: 0 }
     }
 
     /// Whether `message` is one that a [`Maker`] made and that may come now.
@@ -84,7 +84,7 @@ impl Checker {
         let mixed = mix(number);
         self.sum = self.sum.wrapping_add(mixed);
         // A shorter message has no room for all of its number.
-        self.size < WORD || (self.is_in_order(number) && self.is_whole(mixed, message))
+        self.size < WORD || (self.is_in_order(number) && Self::is_whole(mixed, message))
     }
 
     fn is_in_order(&mut self, number: u64) -> bool {
@@ -97,18 +97,29 @@ impl Checker {
         in_order
     }
 
-    fn is_whole(&self, mixed: u64, message: &[u8]) -> bool {
+    #[inline]
+    fn is_whole(mixed: u64, message: &[u8]) -> bool {
         let Some((body, tail)) = message[WORD..].split_last_chunk::<WORD>() else {
-            return message[WORD..].iter().all(|&byte| byte == FILLER);
+            return is_filler(&message[WORD..]);
         };
         let checked = if body.len() <= CHECKED_WHOLE { body } else { window(body, mixed) };
-        *tail == mixed.to_le_bytes() && *checked == self.filler[..checked.len()]
+        *tail == mixed.to_le_bytes() && is_filler(checked)
     }
 
     /// What the numbers of all messages so far come to.
     pub(super) const fn sum(&self) -> u64 {
         self.sum
     }
+}
+
+/// Whether `bytes` are what makers fill messages with; looks at all of them, which is quicker than to stop early.
+#[inline]
+fn is_filler(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<WORD>();
+    let differing = words
+        .iter()
+        .fold(0, |all, word| all | u64::from_ne_bytes(*word) ^ u64::from_ne_bytes([FILLER; WORD]));
+    rest.iter().fold(differing, |all, byte| all | u64::from(byte ^ FILLER)) == 0
 }
 
 /// A part of a long message, elsewhere in each.
