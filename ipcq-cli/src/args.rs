@@ -84,6 +84,9 @@ pub(crate) enum Command {
     Doctor,
     /// Measure throughput and round trips between real processes
     Bench(BenchArgs),
+    /// Make a queue and keep it alive: what create starts for transports that need it.
+    #[command(hide = true)]
+    Keeper(CreateArgs),
     /// One process of demo or bench.
     #[command(hide = true)]
     Worker(WorkerArgs),

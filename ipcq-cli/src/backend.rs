@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use ipcq_core::os::directory::Location;
-use ipcq_core::{Channel, OpenError, QueueName, QueueOptions, RemoveError, Transport};
+use ipcq_core::{Channel, CreateError, OpenError, QueueName, QueueOptions, RemoveError, Transport};
 use ipcq_shm::ShmTransport;
 
 use crate::failure::Failure;
+use crate::keeper;
 
 /// The transports that this version can use, the default first.
 const BUILT_IN: &[&str] = &["shm"];
@@ -41,6 +42,13 @@ pub(crate) struct Backends {
 struct Named {
     transport: Option<String>,
     name: QueueName,
+}
+
+/// What became of a queue that was to be made.
+enum Made {
+    Now(Arc<dyn Channel>),
+    /// There is one of that name already, which is a failure where a new one was asked for.
+    Before(Failure),
 }
 
 impl Backends {
@@ -79,11 +87,39 @@ impl Backends {
         BUILT_IN.iter().map(|name| transport(name)).collect()
     }
 
-    /// Makes `queue`.
+    /// Makes `queue`, which stays until it is removed.
     pub(crate) fn create(&self, queue: &str, options: &QueueOptions) -> Result<Arc<dyn Channel>, Failure> {
+        match self.make(queue, options)? {
+            Made::Now(channel) => Ok(channel),
+            Made::Before(failure) => Err(failure),
+        }
+    }
+
+    fn make(&self, queue: &str, options: &QueueOptions) -> Result<Made, Failure> {
+        let (transport, name) = self.place(queue)?;
+        if keeper::is_needed(&*transport) {
+            return Ok(match keeper::start(&*transport, &name, options)? {
+                Ok(()) => Made::Now(transport.open(&name)?),
+                Err(failure) => Made::Before(failure),
+            });
+        }
+        match transport.create(&name, options) {
+            Err(error @ CreateError::Exists { .. }) => Ok(Made::Before(error.into())),
+            made => Ok(Made::Now(made?)),
+        }
+    }
+
+    /// Makes `queue`, and returns when it was removed.
+    pub(crate) fn keep(&self, queue: &str, options: &QueueOptions) -> Result<(), Failure> {
+        let (transport, name) = self.place(queue)?;
+        keeper::run(&*transport, &name, options)
+    }
+
+    /// Where `queue` is to be made.
+    fn place(&self, queue: &str) -> Result<(Box<dyn Transport>, QueueName), Failure> {
         let named = self.named(queue)?;
         let transport = named.transport.as_deref().map_or_else(|| self.default(), transport)?;
-        Ok(transport.create(&named.name, options)?)
+        Ok((transport, named.name))
     }
 
     /// Opens `queue`, wherever it is.
@@ -101,12 +137,9 @@ impl Backends {
             if let Some(channel) = self.open_existing(queue)? {
                 return Ok(channel);
             }
-            let named = self.named(queue)?;
-            let transport = named.transport.as_deref().map_or_else(|| self.default(), transport)?;
-            match transport.create(&named.name, options) {
-                // Somebody else was faster, and may even have removed it again since.
-                Err(ipcq_core::CreateError::Exists { .. }) => {}
-                made => return Ok(made?),
+            // Where somebody else was faster, it may even have been removed again since.
+            if let Made::Now(channel) = self.make(queue, options)? {
+                return Ok(channel);
             }
         }
     }

@@ -10,6 +10,7 @@ mod commands;
 mod diagnostics;
 mod failure;
 mod input;
+mod keeper;
 mod output;
 mod waiting;
 

@@ -33,6 +33,7 @@ pub(crate) fn run(args: &Args, diagnostics: &Diagnostics) -> Result<(), Failure>
         Command::Gc => gc::run(&backends, args.format, diagnostics),
         Command::Doctor => doctor::run(&backends, args.format),
         Command::Bench(bench) => bench::run(&backends, bench, args.format, diagnostics),
+        Command::Keeper(create) => backends.keep(&create.queue, &create.options()),
         Command::Worker(worker) => worker::run(&backends, *worker),
     }
 }
