@@ -1,5 +1,6 @@
 //! Processes that put and get, of which one is killed every 10 ms (Q15).
 
+mod accounts;
 mod log;
 mod standing;
 mod worker;
@@ -13,6 +14,7 @@ use ipcq_core::{QueueName, QueueOptions, Transport, Wait};
 use super::cell::Cell;
 use super::survey::survey;
 use super::watchdog::stage;
+use accounts::{Death, Span, audit};
 use log::Log;
 use standing::Standing;
 pub use worker::work;
@@ -72,8 +74,8 @@ struct Storm<'a> {
     started: usize,
     seed: u64,
     slots: usize,
-    /// The slots of consumers that were killed.
-    dead_consumers: Vec<usize>,
+    /// Consumers that were killed.
+    deaths: Vec<Death>,
     /// How long it took after each death until some survivor completed an operation.
     pauses: Vec<Duration>,
 }
@@ -93,6 +95,7 @@ pub fn storm(
     let kills = usize::try_from(length.as_millis() / PAUSE.as_millis()).unwrap_or(usize::MAX);
     let slots = 4 * (kills + PRODUCERS + CONSUMERS);
     let log = Log::open(&directory.join(LOG), slots).map_err(|error| error.to_string())?;
+    log.start();
     let mut storm = Storm {
         directory,
         log,
@@ -100,7 +103,7 @@ pub fn storm(
         started: 0,
         seed: capacity as u64,
         slots,
-        dead_consumers: Vec::new(),
+        deaths: Vec::new(),
         pauses: Vec::new(),
     };
     for number in 0..PRODUCERS + CONSUMERS {
@@ -148,7 +151,9 @@ impl Storm<'_> {
             kill(&mut worker)?;
             let death = Instant::now();
             if !worker.puts {
-                self.dead_consumers.push(worker.number);
+                let slot = self.log.slot(worker.number);
+                let last = Span { from: slot.called(), to: self.log.now() };
+                self.deaths.push(Death { last, most: slot.may_have_had() });
             }
             self.start(worker.puts)?;
             self.wait_for_progress(before, death, &standing)?;
@@ -241,27 +246,16 @@ impl Storm<'_> {
         if strange.is_empty() { Ok(()) } else { Err(format!("left behind the last message: {strange:?}")) }
     }
 
-    /// Every message whose put returned came exactly once, but what dead consumers had in their hands.
+    /// Every message whose put returned came once and in order, but what each dead consumer had in its hands.
     fn accounts(&self) -> Result<String, String> {
-        let (mut put, mut lost, mut got) = (0, 0, 0);
-        for number in 0..self.started {
-            let slot = self.log.slot(number);
-            let returned = if self.is_producer(number) { slot.count() } else { 0 };
-            let missing = (0..returned).filter(|&message| !slot.is_marked(message)).count();
-            (put, lost, got) = (put + returned, lost + missing, got + slot.marks());
-        }
-        let in_hand = |&number: &usize| self.log.slot(number).may_have_had();
-        let allowed: usize = self.dead_consumers.iter().map(in_hand).sum();
-        if lost > allowed {
-            return Err(format!("{lost} messages are lost, the dead can have had {allowed} in their hands"));
-        }
-        let deaths = self.dead_consumers.len();
-        Ok(format!("put={put} got={got} lost={lost} in_hand={allowed} dead_consumers={deaths}"))
-    }
-
-    /// Only producers say what they are about to put.
-    fn is_producer(&self, number: usize) -> bool {
-        self.log.slot(number).begun() > 0
+        let messages: Vec<_> = (0..self.started).map(|number| self.log.slot(number).passages()).collect();
+        let balance = audit(&messages, &self.deaths)?;
+        let in_hand: usize = self.deaths.iter().map(|death| death.most).sum();
+        let dead = self.deaths.len();
+        Ok(format!(
+            "put={} got={} lost={} takers={} in_hand={in_hand} dead_consumers={dead}",
+            balance.put, balance.got, balance.lost, balance.takers
+        ))
     }
 
     fn promptness(&self) -> Result<String, String> {

@@ -75,12 +75,11 @@ impl Producer<'_> {
         let mut next = 0;
         while !self.log.is_stopped() && next < MOST_MESSAGES - BATCH {
             let count = if self.random.below(4) == 0 { 1 + self.random.below(BATCH) } else { 1 };
-            slot.begin(next + count);
-            next += self.put(next, count)?;
-            slot.done(next);
+            slot.begin(next, next + count);
+            let done = self.put(next, count)?;
+            slot.returned(next, next + done);
+            next += done;
         }
-        // What was begun and refused is not in the queue.
-        slot.begin(next);
         Ok(())
     }
 
@@ -121,11 +120,13 @@ impl Consumer<'_> {
         loop {
             let most = if self.random.below(4) == 0 { BATCH } else { 1 };
             batch.clear();
-            slot.in_hand(most);
+            slot.call(most);
             let got = self.get(&mut batch, most)?;
             let mut last = false;
-            for bytes in batch.iter() {
-                last |= self.note(bytes)?;
+            slot.in_hand(batch.len());
+            for (noted, bytes) in batch.iter().enumerate() {
+                last |= self.note(bytes, slot.called())?;
+                slot.in_hand(batch.len() - 1 - noted);
             }
             slot.in_hand(0);
             operations += usize::from(got);
@@ -153,7 +154,7 @@ impl Consumer<'_> {
     }
 
     /// Checks one message and marks it; whether it is the one that ends this process.
-    fn note(&mut self, bytes: &[u8]) -> Result<bool, String> {
+    fn note(&mut self, bytes: &[u8], called: u32) -> Result<bool, String> {
         let got = Message::read(bytes)?;
         if got == LAST {
             return Ok(true);
@@ -166,7 +167,7 @@ impl Consumer<'_> {
         if number >= slot.begun() {
             return Err(format!("message {number} of {producer} was got before it was put"));
         }
-        if !slot.mark(number) {
+        if !slot.mark(number, called) {
             return Err(format!("message {number} of {producer} was delivered twice"));
         }
         match self.last.insert(producer, number) {
