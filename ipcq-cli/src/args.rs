@@ -256,8 +256,8 @@ pub(crate) struct WaitArgs {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct BenchArgs {
-    /// The sizes of messages
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64,64KiB", value_parser = size)]
+    /// The sizes of messages, up to 256MiB
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64,64KiB", value_parser = bench_size)]
     pub(crate) size: Vec<usize>,
     /// How many producer processes [default: 1, then 4]
     #[arg(long, value_name = "N", value_parser = processes, allow_hyphen_values = true)]
@@ -320,6 +320,12 @@ fn size(text: &str) -> Result<usize, String> {
         return Err(wrong());
     }
     usize::try_from(size.as_u64()).map_err(|_| wrong())
+}
+
+/// A measurement moves dozens of messages: of 2 GiB each that takes tens of gigabytes of memory, and many minutes.
+fn bench_size(text: &str) -> Result<usize, String> {
+    let huge = || "a benchmark holds many messages in memory: a size of at most 256MiB is needed".to_owned();
+    size(text).and_then(|size| (size <= 256 << 20).then_some(size).ok_or_else(huge))
 }
 
 fn capacity(text: &str) -> Result<Capacity, String> {

@@ -144,15 +144,18 @@ impl Backends {
         }
     }
 
-    /// Removes `queue`, which need not be sound enough to be opened.
-    pub(crate) fn remove(&self, queue: &str) -> Result<(), Failure> {
+    /// Removes `queue`, which need not be sound enough to be opened; returns what messages to people call it.
+    pub(crate) fn remove(&self, queue: &str) -> Result<String, Failure> {
         let named = self.named(queue)?;
         let mut candidates = self.candidates(&named)?;
         if candidates.len() > 1 {
             candidates.retain(|transport| !is_missing(&transport.open(&named.name)));
         }
         match self.the_one(queue, candidates, |transport| transport.name())? {
-            Some(transport) => Ok(transport.remove(&named.name)?),
+            Some(transport) => {
+                transport.remove(&named.name)?;
+                Ok(format!("{}:{}", transport.name(), named.name))
+            }
             None => Err(RemoveError::missing(queue).into()),
         }
     }

@@ -141,7 +141,10 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::system("stdout could not be written", &error))
+            let cause = crate::failure::cause(&error);
+            Err(Failure::failed(format!(
+                "stdout could not be written ({cause}); send it elsewhere, or make room"
+            )))
         }
         _ => Ok(()),
     }

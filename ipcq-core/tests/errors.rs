@@ -127,12 +127,42 @@ fn making_opening_and_removing_say_what_is_wrong() {
     let codec = Queue::<Vec<u8>, ipcq_core::Bytes>::open(&transport, "jobs").unwrap_err();
     assert_eq!(
         well_formed(&codec),
-        "queue memory:jobs cannot be used by this program: its codec is bincode, and bytes is needed"
+        "queue memory:jobs cannot be used by this program: its codec is bincode, and must be bytes; open it with \
+         that codec, or make another queue"
     );
     transport.remove(queue.identity().name.as_ref().unwrap()).unwrap();
     let gone = queue.len().unwrap_err();
     assert!(gone.is_gone());
     assert_eq!(well_formed(&gone), "queue memory:jobs: it was removed; make it again to go on");
+}
+
+#[test]
+fn what_was_not_shared_is_no_missing_queue() {
+    let (transport, _queue) = jobs::<u8>(&QueueOptions::new());
+    let error = Queue::<u8>::inherited_number(&transport, 3).unwrap_err();
+    assert!(error.is_missing());
+    assert_eq!(
+        well_formed(&error),
+        "no queue of transport memory with number 3 was shared with this process; share it with the command that \
+         starts this program, before it starts"
+    );
+}
+
+#[test]
+fn what_concerns_all_queues_names_the_transport() {
+    let error = BackendError::new(BackendErrorKind::Other, "shm", "its directory cannot be read");
+    assert_eq!(well_formed(&error), "transport shm: its directory cannot be read");
+}
+
+#[test]
+fn a_queue_without_a_name_says_why_it_cannot_travel() {
+    let (transport, _queue) = jobs::<u8>(&QueueOptions::new());
+    let carrier: Queue<Queue<u8>> = Queue::anonymous(&transport, &QueueOptions::new()).unwrap();
+    let inside: Queue<u8> = Queue::anonymous(&transport, &QueueOptions::new()).unwrap();
+    let error = carrier.put(inside).unwrap_err();
+    let text = well_formed(&error);
+    assert!(text.contains("has no name to be found by; share it with a child process"), "{text}");
+    assert!(error.source().is_none());
 }
 
 #[test]

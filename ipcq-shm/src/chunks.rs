@@ -4,7 +4,7 @@
 //!
 //! A chunk is in one of three places. In the *ring* it has memory, and holds messages or is free for the tail to
 //! enter. *Spare* it has no memory. *Loose* it is neither, which lasts only while a lock holder moves it; when the
-//! holder dies, [`Chunks::sweep`] finds it.
+//! holder dies, [`Chunks::sweep`] makes it a spare one, and [`Chunks::tidy`] takes the memory that it still has.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,8 @@ use crate::storage::Storage;
 /// empty one.
 pub(crate) const KEEP: u32 = 15;
 
-/// The most chunks that are given back before the lock is free again: 4 MiB, which takes about a millisecond.
+/// The most chunks that are given back at a time, so that the lock can be free in between: 4 MiB, which takes about a
+/// millisecond.
 pub(crate) const TRIM_STEP: u32 = 64;
 
 const LINK: u32 = MAX_CHUNKS - 1;
@@ -215,13 +216,20 @@ impl Chunks<'_> {
         count == TRIM_STEP
     }
 
-    /// Repairs what a lock holder left behind when it died: chunks that are not in the ring become spare ones.
+    /// Repairs what a lock holder left behind when it died: chunks that are not in the ring become spare ones. What
+    /// memory they have is left to [`tidy`](Self::tidy).
     #[cold]
     pub(crate) fn sweep(&self) {
         let header = self.map.header();
         // All that the file has, not all that this process could map: what it does not see is not loose.
         let Ok(in_file) = chunks_in(self.storage) else { return };
-        let chunks = header.put.0.chunks.load(Ordering::Relaxed).min(in_file);
+        let mut chunks = header.put.0.chunks.load(Ordering::Relaxed).min(in_file);
+        // What was reserved and never became a chunk becomes one, for want of another place to remember it.
+        if self.reserve_links(chunks, in_file - chunks).is_ok() {
+            chunks = in_file;
+        } else {
+            self.storage.release(place(chunks), (in_file - chunks) as usize * CHUNK);
+        }
         let tail = Position(header.tail.0.load(Ordering::Relaxed)).chunk();
         for chunk in 0..chunks {
             self.map.link(chunk).fetch_and(!MARK, Ordering::Relaxed);
@@ -232,28 +240,41 @@ impl Chunks<'_> {
             chunk = self.next(chunk);
             ring += 1;
         }
-        self.collect_loose(chunks);
-        // What was reserved and never became a chunk.
-        self.storage.release(place(chunks), (in_file - chunks) as usize * CHUNK);
+        let spare = self.link_unmarked(chunks);
+        header.put.0.unswept.store(spare.count(), Ordering::Relaxed);
+        header.put.0.chunks.store(chunks, Ordering::Relaxed);
         header.ring.0.store(ring, Ordering::Relaxed);
+        header.put.0.spare.store(spare.0, Ordering::Release);
     }
 
-    /// Makes a new list of spare chunks from all that are not marked, and gives back what memory they have.
-    fn collect_loose(&self, chunks: u32) {
-        let (mut first, mut count, mut run_end) = (0, 0, None);
+    /// Links all chunks that are not marked with each other.
+    fn link_unmarked(&self, chunks: u32) -> Spare {
+        let (mut first, mut count) = (0, 0);
         for chunk in (0..chunks).rev() {
-            if self.map.link(chunk).load(Ordering::Relaxed) & MARK == 0 {
-                self.map.link(chunk).store(first, Ordering::Relaxed);
+            let link = self.map.link(chunk);
+            if link.load(Ordering::Relaxed) & MARK == 0 {
+                link.store(first, Ordering::Relaxed);
                 (first, count) = (chunk, count + 1);
-                run_end.get_or_insert(chunk + 1);
-            } else if let Some(end) = run_end.take() {
-                self.storage.release(place(chunk + 1), (end - chunk - 1) as usize * CHUNK);
             }
         }
-        if let Some(end) = run_end {
-            self.storage.release(place(0), end as usize * CHUNK);
-        }
-        self.map.header().put.0.spare.store(Spare::new(first, count).0, Ordering::Release);
+        Spare::new(first, count)
+    }
+
+    /// Gives back what memory spare chunks have since the last [`sweep`](Self::sweep), [`TRIM_STEP`] of them at a
+    /// time; returns whether there is more to do, so that the lock can be released in between.
+    ///
+    /// Spare chunks are taken and given at the front of their list, and these are at its end; so who takes some
+    /// meanwhile leaves fewer to look at, and nothing else changes.
+    #[cold]
+    pub(crate) fn tidy(&self) -> bool {
+        let side = self.side();
+        let spare = Spare(side.spare.load(Ordering::Relaxed));
+        let left = side.unswept.load(Ordering::Relaxed).min(spare.count());
+        let step = left.min(TRIM_STEP);
+        let first = (left..spare.count()).fold(spare.first(), |chunk, _| self.next(chunk));
+        self.release_chain(first, step);
+        side.unswept.store(left - step, Ordering::Relaxed);
+        left > step
     }
 }
 

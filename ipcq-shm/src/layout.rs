@@ -41,7 +41,9 @@ pub(crate) struct PutSide {
     pub(crate) lock: RobustLock,
     /// Chunks that have ever been used: those in the ring and the spare ones.
     pub(crate) chunks: AtomicU32,
-    /// How many spare chunks there are, which have no memory, and the first of them; links lead on to the others.
+    /// How many of the spare chunks, counted from the last one, may still have memory that a dead putter reserved.
+    pub(crate) unswept: AtomicU32,
+    /// How many spare chunks there are, which need no memory, and the first of them; links lead on to the others.
     pub(crate) spare: AtomicU64,
     /// A head that was seen once; the real one is at or beyond it.
     pub(crate) seen_head: AtomicU64,

@@ -41,7 +41,7 @@
 //! | where | 64-bit Linux 5.16 or newer, one boot, one PID namespace |
 //!
 //! A process in another PID namespace (a container) than the queue's maker is refused when it opens the queue, since
-//! the thread ids in the locks would mean other threads to it. Using a queue inside a signal handler is not
+//! the thread ids in the locks would mean other threads to it; it can remove the queue, which takes no lock. Using a queue inside a signal handler is not
 //! supported. Whoever may write a queue's file can truncate it, and end those that use it: that is not defended
 //! against, and the default directory is private.
 //!
@@ -50,6 +50,7 @@
 //! queues: closing any descriptor of it ends, for the kernel, the record lock that says that this process is alive.
 
 mod chunks;
+mod ending;
 mod explain;
 mod layout;
 mod map;

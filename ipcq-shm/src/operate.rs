@@ -8,6 +8,7 @@ use crate::ring::{GetRefusal, PutRefusal, Ring};
 use crate::run::{Run, span};
 use crate::segment::Segment;
 use crate::wait::Side;
+use ipcq_core::os::waiting::Patience;
 
 /// Messages and bytes that become visible together: enough that publishing costs nothing beside copying, few
 /// enough that the other side starts early.
@@ -129,8 +130,9 @@ impl Segment {
     #[inline]
     pub(crate) fn get(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
         message.clear();
+        let patience = Patience::default();
         loop {
-            let guard = self.lock_get(wait)?;
+            let guard = self.lock_get(wait, &patience)?;
             match self.get_one(guard, message) {
                 Ok(()) => return Ok(()),
                 Err(GetRefusal::Empty) => self.wait_for_message(wait)?,
@@ -166,8 +168,9 @@ impl Segment {
     /// Gets many messages; see [`Channel::get_many`](ipcq_core::Channel::get_many).
     pub(crate) fn get_many(&self, batch: &mut Batch, limit: Limit, wait: Wait) -> Result<usize, GetFault> {
         let mut haul = Haul { batch, limit, taken: 0, bytes: 0, over: limit.max_messages() == 0 };
+        let patience = Patience::default();
         while !haul.over {
-            match self.get_turn(&mut haul, wait) {
+            match self.get_turn(&mut haul, wait, &patience) {
                 // Having something, it neither waits for more nor fails.
                 Err(_) if haul.taken > 0 => break,
                 outcome => outcome?,
@@ -181,8 +184,11 @@ impl Segment {
     }
 
     /// Takes the lock and messages until the turn is over; waits when the queue is empty.
-    fn get_turn(&self, haul: &mut Haul<'_>, wait: Wait) -> Result<(), GetFault> {
-        let guard = self.lock_get(if haul.taken == 0 { wait } else { Wait::No })?;
+    fn get_turn(&self, haul: &mut Haul<'_>, wait: Wait, patience: &Patience) -> Result<(), GetFault> {
+        let guard = match haul.taken {
+            0 => self.lock_get(wait, patience)?,
+            _ => self.lock_get_more(wait, patience)?,
+        };
         let outcome = self.get_portions(haul);
         guard.unlock_and_wake(self.event(Side::Put));
         match outcome {

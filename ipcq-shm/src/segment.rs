@@ -20,9 +20,8 @@ use crate::position::{CHUNK, CLOSED, MAX_CAPACITY, Position, REMOVED};
 use crate::ring::Ring;
 use crate::storage::{OPEN_FILES, Storage};
 use crate::upkeep::Reaper;
-use crate::wait::Side;
 
-const FORMAT: Format = Format { magic: *b"ipcq.shm", version: 1, max_capacity: MAX_CAPACITY };
+pub(crate) const FORMAT: Format = Format { magic: *b"ipcq.shm", version: 1, max_capacity: MAX_CAPACITY };
 
 /// Header and slots, which always have memory.
 const HEAD_LEN: usize = SLOTS_AT + SLOTS * size_of::<Slot>();
@@ -68,6 +67,17 @@ impl Segment {
         place: Option<(QueueName, PathBuf)>,
         label: &str,
     ) -> Result<Arc<Self>, OpenError> {
+        let (storage, map) = Self::map(file, label)?;
+        let fixed = Fixed::read(&map.header().fixed, &FORMAT, label)?;
+        let identity = Identity::new(crate::NAME, place, fixed.incarnation, fixed.capacity, &fixed.options());
+        let segment = Self::assemble(map, storage, identity);
+        segment.check_positions(label)?;
+        segment.upkeep(|| true);
+        Ok(segment)
+    }
+
+    /// Maps the queue in `file` as far as it is one, whatever this process may do with it.
+    pub(crate) fn map(file: OwnedFd, label: &str) -> Result<(Storage, Map), OpenError> {
         let failed = |source| Failure::new("its memory could not be mapped", source).into_backend(label);
         let storage = Storage::new(file, &OPEN_FILES).map_err(failed)?;
         let len = storage.len().map_err(failed)?;
@@ -78,12 +88,7 @@ impl Segment {
         Fixed::check_magic(storage.first_word().map_err(failed)?, &FORMAT, label)?;
         storage.reserve(0, HEAD_LEN).map_err(failed)?;
         let map = Map::new(&storage).map_err(failed)?;
-        let fixed = Fixed::read(&map.header().fixed, &FORMAT, label)?;
-        let identity = Identity::new(crate::NAME, place, fixed.incarnation, fixed.capacity, &fixed.options());
-        let segment = Self::assemble(map, storage, identity);
-        segment.check_positions(label)?;
-        segment.upkeep(|| true);
-        Ok(segment)
+        Ok((storage, map))
     }
 
     fn assemble(map: Map, storage: Storage, identity: Identity) -> Arc<Self> {
@@ -189,7 +194,7 @@ impl Segment {
         let removed = self.tail().is_removed();
         let begun = !removed && self.header().get.0.removed.load(Ordering::SeqCst) != 0;
         if begun {
-            self.end(CLOSED | REMOVED);
+            self.header().end(CLOSED | REMOVED);
         }
         removed || begun
     }
@@ -201,7 +206,7 @@ impl Segment {
 
     /// Closes the queue and wakes everyone.
     pub(crate) fn close(&self) {
-        self.end(CLOSED);
+        self.header().end(CLOSED);
     }
 
     /// Closes the queue and wakes everyone, if nothing was put since `tail` was read; returns whether it did.
@@ -210,22 +215,14 @@ impl Segment {
         let closed =
             word.compare_exchange(tail.0, tail.0 | CLOSED, Ordering::SeqCst, Ordering::Relaxed).is_ok();
         if closed {
-            self.event(Side::Get).wake_all();
-            self.event(Side::Put).wake_all();
+            self.header().wake_everyone();
         }
         closed
     }
 
-    /// Closes the queue, lets nobody take what is in it, and wakes everyone.
-    pub(crate) fn mark_removed(&self) {
-        self.header().get.0.removed.store(1, Ordering::SeqCst);
-        self.end(CLOSED | REMOVED);
-    }
-
-    fn end(&self, flags: u64) {
-        self.header().tail.0.fetch_or(flags, Ordering::SeqCst); // T2
-        self.event(Side::Get).wake_all();
-        self.event(Side::Put).wake_all();
+    /// Ends the queue: see [`Header::mark_removed`].
+    pub(crate) fn mark_removed(&self) -> bool {
+        self.header().mark_removed()
     }
 
     /// Counts one more handle as a producer; see [`Presence::add_producer`].

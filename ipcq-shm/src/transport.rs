@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ipcq_core::os::directory::{FileId, Found, Location, QueueDirectory, above_stdio};
+use ipcq_core::os::directory::{FileId, Found, Location, QueueDirectory, Removal, above_stdio};
 use ipcq_core::os::failure::Failure;
 use ipcq_core::os::inherit::Inherited;
 use ipcq_core::os::machine;
@@ -150,9 +150,9 @@ impl Transport for ShmTransport {
 
     fn inherited(&self, number: usize) -> Result<Arc<dyn Channel>, OpenError> {
         let label = format!("{NAME}:(inherited number {number})");
-        let inherited = Inherited::find(NAME, number).ok_or_else(|| OpenError::missing(&label))?;
+        let inherited = Inherited::find(NAME, number).ok_or_else(|| OpenError::not_shared(NAME, number))?;
         let segment = OPEN_FILES.find_or_open(inherited.file(), || {
-            let file = take_inherited(inherited.file()).ok_or_else(|| OpenError::missing(&label))?;
+            let file = take_inherited(inherited.file()).ok_or_else(|| OpenError::not_shared(NAME, number))?;
             Segment::open(file, None, &label)
         })?;
         Ok(Arc::new(ShmChannel::inherited(segment)?))
@@ -170,24 +170,24 @@ impl Transport for ShmTransport {
         })?;
         // Ending a queue and then finding that its name stays would destroy it half.
         directory.check_removal(&found).map_err(|failure| failure.into_backend(&label))?;
-        let already = match self.open_segment(name, &found) {
-            Ok(segment) => {
-                let already = segment.is_removed();
-                segment.mark_removed();
-                already
-            }
+        let first = match self.open_segment(name, &found) {
+            Ok(segment) => Some(segment.mark_removed()),
             // It may have users, whom this process cannot tell: they would wait for ever.
             Err(OpenError::Backend(error)) if error.is_no_room() => return Err(error.into()),
             Err(OpenError::Denied { queue }) => {
                 let what = "this user may not open it, and so not end it";
                 return Err(BackendError::new(BackendErrorKind::Denied, queue, what).into());
             }
-            // What is no queue, or one of an earlier boot, has no users.
-            Err(_) => false,
+            // It may have users all the same: those in the process namespace that it was made in.
+            Err(OpenError::Mismatch { what: "process namespace", .. }) => Self::end_unopened(&found, &label),
+            // Words that are damaged do not say who was the first.
+            Err(_) => Self::end_unopened(&found, &label).and(None),
         };
         let unlinked = directory.unlink_if(&QueueDirectory::file_name(name, NAME), found.id());
-        unlinked.map_err(|failure| failure.into_backend(&label))?;
-        if already { Err(RemoveError::missing(label)) } else { Ok(()) }
+        let unlinked = unlinked.map_err(|failure| failure.into_backend(&label))?;
+        // Of those who remove one queue, the first that ended it did it; what could not be ended is unlinked once.
+        let won = first.unwrap_or(unlinked == Removal::Removed);
+        if won { Ok(()) } else { Err(RemoveError::missing(label)) }
     }
 
     fn list(&self) -> Result<Vec<QueueName>, BackendError> {
@@ -196,7 +196,7 @@ impl Transport for ShmTransport {
             Err(failure) if failure.is_missing() => return Ok(Vec::new()),
             Err(failure) => Err(failure),
         };
-        queues.map_err(|failure| failure.into_backend(format!("{NAME}:(all)")))
+        queues.map_err(|failure| failure.into_backend(NAME))
     }
 
     fn collect_garbage(&self) -> Result<Vec<String>, BackendError> {
@@ -217,6 +217,19 @@ impl Transport for ShmTransport {
 }
 
 impl ShmTransport {
+    /// Ends a queue that this process cannot open; whether it was the first to, or nothing where there is no queue
+    /// to end.
+    fn end_unopened(found: &Found, label: &str) -> Option<bool> {
+        let mut first = None;
+        // Not entered into the table of open files: no thread shall find it there and use it.
+        let refused = OPEN_FILES.find_or_open(found.id(), || {
+            first = found.open().ok().and_then(|file| Segment::end_unopened(file, label).ok());
+            Err(())
+        });
+        // Another thread has opened it since.
+        refused.map_or(first, |segment| Some(segment.mark_removed()))
+    }
+
     fn identity(
         &self,
         place: Option<(QueueName, PathBuf)>,

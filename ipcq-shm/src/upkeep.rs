@@ -13,7 +13,8 @@ use std::time::Duration;
 use ipcq_core::os::process;
 use ipcq_core::os::waiting::TwoSided;
 
-use crate::chunks::KEEP;
+use crate::chunks::{KEEP, TRIM_STEP};
+use crate::position::MAX_CHUNKS;
 use crate::segment::Segment;
 use crate::wait::Side;
 
@@ -23,6 +24,9 @@ const IDLE: Duration = Duration::from_millis(250);
 /// A pause between two steps. Who waits for the lock needs this long to wake, and would never get it from a thread
 /// that takes it again at once.
 const GIVE_WAY: Duration = Duration::from_micros(100);
+
+/// More steps than the largest queue needs, so that nobody who writes there makes a caller go on for ever.
+const MOST_STEPS: u32 = 2 * MAX_CHUNKS / TRIM_STEP;
 
 /// Whether this process has a thread that gives memory back.
 #[derive(Debug, Default)]
@@ -38,7 +42,10 @@ impl Segment {
         self.is_removed();
         let put = &self.header().put.0;
         if put.lock.is_orphaned() || self.has_much() {
-            while self.trim(KEEP) == Some(true) && go_on() {
+            for _ in 0..MOST_STEPS {
+                if self.trim(KEEP) != Some(true) || !go_on() {
+                    break;
+                }
                 thread::sleep(GIVE_WAY);
             }
         }
@@ -51,15 +58,16 @@ impl Segment {
         if guard.is_recovered() {
             chunks.sweep();
         }
-        Some(chunks.trim(keep))
+        Some(chunks.tidy() || chunks.trim(keep))
     }
 
-    /// Whether the queue has more chunks than an empty one may keep.
+    /// Whether the queue has more chunks than an empty one may keep, or memory that a dead putter reserved.
     fn has_much(&self) -> bool {
-        self.header().ring.0.load(Ordering::Relaxed) > KEEP + 1
+        let header = self.header();
+        header.ring.0.load(Ordering::Relaxed) > KEEP + 1 || header.put.0.unswept.load(Ordering::Relaxed) > 0
     }
 
-    /// To be called when an end of the queue has entered a chunk.
+    /// To be called when an end of the queue has entered a chunk, or memory of a dead putter was found.
     #[cold]
     pub(crate) fn memory_was_freed(&self) {
         if self.has_much() && self.reaper.running.load(Ordering::Relaxed) != process::epoch() {
@@ -112,7 +120,8 @@ mod tests {
     use ipcq_core::{GetFault, Identity, QueueOptions, Wait};
 
     use super::*;
-    use crate::chunks::TRIM_STEP;
+    use crate::layout::CHUNKS_AT;
+    use crate::position::CHUNK;
 
     type Tested = Result<(), Box<dyn std::error::Error>>;
 
@@ -134,6 +143,41 @@ mod tests {
         assert!(before > 2 * TRIM_STEP);
         assert!(matches!(segment.get(&mut message, Wait::No), Err(GetFault::Empty)));
         assert_eq!(ring(), before - TRIM_STEP);
+        Ok(())
+    }
+
+    /// As a putter leaves it that dies after it had reserved memory for a huge message, and before it used any.
+    #[test]
+    fn what_a_dead_putter_reserved_is_given_back_in_steps() -> Tested {
+        const CHUNKS: usize = 1024;
+        const STEP: u64 = (TRIM_STEP as usize * CHUNK) as u64;
+        let identity = Identity::new(crate::NAME, None, 1, 100, &QueueOptions::new());
+        let segment = Segment::create(tempfile::tempfile_in("/dev/shm")?.into(), identity)?;
+        segment.reaper.running.store(process::epoch(), Ordering::Relaxed);
+        segment.put(&[b"before"], Wait::No)?;
+        let empty = segment.storage().bytes()?;
+        segment.storage().reserve(CHUNKS_AT + CHUNK, CHUNKS * CHUNK)?;
+        segment.ring().chunks().sweep();
+        let mut bytes = segment.storage().bytes()?;
+        assert!(bytes >= empty + (CHUNKS * CHUNK) as u64, "all at once");
+        let mut more = true;
+        while more {
+            let Some(left) = segment.trim(KEEP) else { return Err("somebody has the lock".into()) };
+            let now = segment.storage().bytes()?;
+            assert!(now + 2 * STEP >= bytes && now < bytes, "{bytes} bytes, and then {now}");
+            (bytes, more) = (now, left);
+            // Others take of it meanwhile, and lose nothing.
+            segment.put(&[&vec![7; 300_000]], Wait::No)?;
+            bytes = bytes.max(segment.storage().bytes()?);
+        }
+        let mut message = Vec::new();
+        segment.get(&mut message, Wait::No)?;
+        assert_eq!(message, b"before");
+        while segment.get(&mut message, Wait::No).is_ok() {
+            assert_eq!(message, vec![7; 300_000]);
+        }
+        segment.upkeep(|| true);
+        assert!(segment.storage().bytes()? <= empty + (1 << 20));
         Ok(())
     }
 }

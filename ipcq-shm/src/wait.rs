@@ -4,7 +4,7 @@ use ipcq_core::os::event::Event;
 use ipcq_core::os::lock::{NotLocked, RobustGuard, RobustLock};
 pub(crate) use ipcq_core::os::participants::Side;
 use ipcq_core::os::participants::{Producers, Waiting};
-use ipcq_core::os::waiting::{Late, Turns, TwoSided};
+use ipcq_core::os::waiting::{Late, Patience, Turns, TwoSided};
 use ipcq_core::{GetFault, PutFault, Wait};
 
 use crate::segment::Segment;
@@ -84,30 +84,65 @@ impl Segment {
     /// Takes the putters' lock, and repairs what its last holder left behind if it died.
     #[inline]
     pub(crate) fn lock_put(&self, wait: Wait) -> Result<RobustGuard<'_>, PutFault> {
-        match self.header().put.0.lock.lock(wait) {
-            Ok(guard) => {
-                if guard.is_recovered() {
-                    self.ring().chunks().sweep();
-                }
-                Ok(guard)
-            }
-            Err(NotLocked) if wait != Wait::No => Err(PutFault::Timeout),
-            Err(NotLocked) if self.tail().is_closed() => Err(PutFault::Closed),
-            Err(NotLocked) if self.is_full() => Err(PutFault::Full),
-            Err(NotLocked) => Err(PutFault::Busy),
+        let patience = Patience::default();
+        match self.header().put.0.lock.lock_until(|| patience.deadline(wait)) {
+            Ok(guard) if guard.is_recovered() => self.lock_put_after_death(guard, wait, &patience),
+            Ok(guard) => Ok(guard),
+            Err(NotLocked) => Err(self.no_putting(wait)),
+        }
+    }
+
+    /// Repairs what the last holder left behind; where that is much, the rest is done in between the operations of
+    /// others, and this one.
+    #[cold]
+    fn lock_put_after_death<'a>(
+        &'a self,
+        guard: RobustGuard<'a>,
+        wait: Wait,
+        patience: &Patience,
+    ) -> Result<RobustGuard<'a>, PutFault> {
+        let chunks = self.ring().chunks();
+        chunks.sweep();
+        if !chunks.tidy() {
+            return Ok(guard);
+        }
+        drop(guard);
+        self.memory_was_freed();
+        let again = self.header().put.0.lock.lock_until(|| patience.deadline(wait));
+        let guard = again.map_err(|NotLocked| self.no_putting(wait))?;
+        if guard.is_recovered() {
+            chunks.sweep();
+        }
+        Ok(guard)
+    }
+
+    /// Why the putters' lock was not had.
+    #[cold]
+    fn no_putting(&self, wait: Wait) -> PutFault {
+        match wait {
+            Wait::Forever | Wait::Until(_) => PutFault::Timeout,
+            Wait::No if self.tail().is_closed() => PutFault::Closed,
+            Wait::No if self.is_full() => PutFault::Full,
+            Wait::No => PutFault::Busy,
         }
     }
 
     /// Takes the getters' lock, whose holders leave nothing to repair when they die.
     #[inline]
-    pub(crate) fn lock_get(&self, wait: Wait) -> Result<RobustGuard<'_>, GetFault> {
-        match self.header().get.0.lock.lock(wait) {
+    pub(crate) fn lock_get(&self, wait: Wait, patience: &Patience) -> Result<RobustGuard<'_>, GetFault> {
+        match self.header().get.0.lock.lock_until(|| patience.deadline(wait)) {
             Ok(guard) => Ok(guard),
             Err(NotLocked) if wait != Wait::No => Err(GetFault::Timeout),
             Err(NotLocked) if !self.is_empty() => Err(GetFault::Busy),
             Err(NotLocked) if self.tail().is_closed() => Err(GetFault::Closed),
             Err(NotLocked) => Err(GetFault::Empty),
         }
+    }
+
+    /// Takes the getters' lock for a call that has messages, and would like more.
+    pub(crate) fn lock_get_more(&self, wait: Wait, patience: &Patience) -> Result<RobustGuard<'_>, GetFault> {
+        let more = self.header().get.0.lock.lock_until(|| patience.deadline_for_more(wait));
+        more.map_err(|NotLocked| GetFault::Busy)
     }
 
     /// Waits until a putter can go on.

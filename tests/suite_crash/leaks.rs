@@ -21,3 +21,10 @@ fn q15_storage_of_dead_growers() {
 fn q15_storage_of_dead_putters() {
     nothing_piles_up("put_empty");
 }
+
+/// Putters that die in the middle of a huge message, and those who give back its memory.
+#[test]
+fn q15_storage_of_huge_messages() {
+    let outcome = laboratory::run(&["huge", "shm"], Duration::from_secs(120));
+    assert!(outcome.number("tidying") >= 1, "nobody died while giving memory back");
+}

@@ -9,7 +9,7 @@ pub(super) fn run(backends: &Backends, queues: &[String], diagnostics: &Diagnost
     let mut failed: Option<Failure> = None;
     for queue in queues {
         match backends.remove(queue) {
-            Ok(()) => diagnostics.detail(&format!("removed queue {queue}")),
+            Ok(removed) => diagnostics.detail(&format!("removed queue {removed}")),
             Err(failure) => {
                 if let Some(earlier) = failed.replace(failure) {
                     diagnostics.failure(&earlier);

@@ -1,5 +1,6 @@
 //! The processes of `demo` and `bench`: this program again, with the queues handed down to it.
 
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
@@ -37,6 +38,8 @@ impl Team {
         for queue in queues {
             queue.share_with(&mut command)?;
         }
+        // What it says is said here, once.
+        command.stderr(Stdio::piped());
         let child =
             command.spawn().map_err(|error| Failure::system("a process could not be started", &error))?;
         self.children.push(child);
@@ -46,13 +49,9 @@ impl Team {
     /// Waits until all have ended.
     pub(super) fn wait(mut self) -> Result<(), Failure> {
         let mut failed = None;
-        for mut child in self.children.drain(..) {
-            match child.wait() {
-                Ok(status) if status.success() => {}
-                Ok(status) => {
-                    failed = Some(Failure::failed(format!("one of the processes failed: {status}")))
-                }
-                Err(error) => failed = Some(Failure::system("a process could not be waited for", &error)),
+        while !self.children.is_empty() {
+            if let Err(failure) = outcome(self.children.remove(0)) {
+                failed.get_or_insert(failure);
             }
         }
         failed.map_or(Ok(()), Err)
@@ -60,17 +59,37 @@ impl Team {
 
     /// Fails when one that should still be at work has ended.
     pub(super) fn check(&mut self) -> Result<(), Failure> {
-        for child in &mut self.children {
-            match child.try_wait() {
+        for place in 0..self.children.len() {
+            match self.children[place].try_wait() {
                 Ok(None) => {}
-                Ok(Some(status)) => {
-                    return Err(Failure::failed(format!("one of the processes ended too early: {status}")));
+                Ok(Some(_)) => {
+                    outcome(self.children.remove(place))?;
+                    return Err(Failure::failed("one of the processes ended too early; try again"));
                 }
                 Err(error) => return Err(Failure::system("a process could not be waited for", &error)),
             }
         }
         Ok(())
     }
+}
+
+/// Waits for `child`, and says what it said when it failed.
+fn outcome(mut child: Child) -> Result<(), Failure> {
+    let mut said = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        // It says a line at most; whatever else writes there is not for people.
+        let _ = stderr.take(4096).read_to_string(&mut said);
+    }
+    let status =
+        child.wait().map_err(|error| Failure::system("a process could not be waited for", &error))?;
+    if status.success() {
+        return Ok(());
+    }
+    let line = said.lines().find_map(|line| line.strip_prefix("ipcq: "));
+    Err(line.map_or_else(
+        || Failure::failed(format!("one of the processes failed ({status}); try again")),
+        Failure::failed,
+    ))
 }
 
 impl Drop for Team {

@@ -7,6 +7,7 @@ on_every_transport! {
     nothing_is_left_behind,
     a_killed_demo_leaves_nothing_behind,
     a_reader_that_leaves_early_is_no_failure,
+    a_full_disk_is_said_in_one_line,
 }
 
 fn the_defaults_print_exactly_five_lines(sandbox: &Sandbox) {
@@ -47,4 +48,11 @@ fn a_killed_demo_leaves_nothing_behind(sandbox: &Sandbox) {
 
 fn a_reader_that_leaves_early_is_no_failure(sandbox: &Sandbox) {
     sandbox.shell("ipcq demo -n 20000 | head -1").done().prints("Consumed: Message 0\n");
+}
+
+fn a_full_disk_is_said_in_one_line(sandbox: &Sandbox) {
+    for command in ["demo", "demo --consumers 3"] {
+        let done = sandbox.shell(&format!("ipcq {command} > /dev/full")).done();
+        done.fails(2, &["stdout could not be written", "No space left", "make room"]);
+    }
 }

@@ -12,6 +12,7 @@ on_every_transport! {
     a_file_that_is_no_queue_is_refused_and_can_be_removed,
     max_is_the_largest_capacity,
     closing_twice_is_no_error,
+    what_is_done_is_said_of_the_same_queue,
     rm_removes_what_it_can,
     removing_wakes_who_waits,
     an_auto_close_queue_closes_with_its_last_producer,
@@ -104,7 +105,7 @@ fn a_file_that_is_no_queue_is_refused_and_can_be_removed(sandbox: &Sandbox) {
     for bytes in [&b""[..], b"this is no queue", &[0; 1 << 16], &[0xff; 1 << 16]] {
         break_queue(sandbox, "jobs", bytes);
         for command in ["put jobs a", "get jobs --no-wait", "stat jobs", "close jobs"] {
-            sandbox.ipcq(command).done().fails(2, &[&label]);
+            sandbox.ipcq(command).done().fails(2, &[&label, "remove it", "use another name"]);
         }
         sandbox.ipcq("rm jobs").done().says_nothing();
     }
@@ -134,6 +135,14 @@ fn closing_twice_is_no_error(sandbox: &Sandbox) {
     sandbox.ipcq("put jobs more").done().fails(3, &[&sandbox.label("jobs"), "closed"]);
     sandbox.ipcq("get jobs").done().prints("last\n");
     sandbox.ipcq("get jobs").done().fails(3, &[&sandbox.label("jobs"), "closed"]);
+}
+
+fn what_is_done_is_said_of_the_same_queue(sandbox: &Sandbox) {
+    let queue = format!("queue {}", sandbox.label("jobs"));
+    for (command, did) in [("create", "made"), ("close", "closed"), ("rm", "removed")] {
+        let done = sandbox.ipcq(&format!("-v {command} jobs")).done().succeeds();
+        assert!(done.stderr().starts_with(&format!("ipcq: {did} {queue}")), "{}", done.stderr());
+    }
 }
 
 fn rm_removes_what_it_can(sandbox: &Sandbox) {

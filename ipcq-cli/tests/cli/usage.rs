@@ -48,6 +48,7 @@ fn a_bad_size_duration_or_capacity_is_refused(sandbox: &Sandbox) {
         ("get jobs -n -1", ["-n <N>", "whole number", "ipcq get --help"]),
         ("demo -n 1.5", ["--messages", "whole number", "ipcq demo --help"]),
         ("bench --messages 0", ["--messages", "at least 1", "ipcq bench --help"]),
+        ("bench --size 2GiB --messages 1", ["--size", "at most 256MiB", "ipcq bench --help"]),
     ] {
         sandbox.ipcq(command).done().fails(2, &words);
     }
@@ -86,6 +87,11 @@ fn a_directory_that_cannot_be_used_is_named(sandbox: &Sandbox) {
     std::fs::write(&file, "").expect("the file can be written");
     let path = file.to_str().expect("a plain path");
     sandbox.ipcq("create jobs").env("IPCQ_DIR", path).done().fails(2, &[path]);
+    let transport = format!("transport {}: ", sandbox.transport());
+    for command in ["ls", "gc"] {
+        let done = sandbox.ipcq(command).env("IPCQ_DIR", path).done();
+        done.fails(2, &[&transport, path, "set IPCQ_DIR to another one"]);
+    }
 }
 
 #[test]

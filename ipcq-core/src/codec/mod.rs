@@ -87,7 +87,7 @@ pub trait Codec<T>: Clone + Default + Send + Sync + 'static {
 
 /// Why a value did not become bytes.
 ///
-/// Its text says what happened; `source` is the cause, where there is one.
+/// Its text says what happened and why; `source` is what is behind the cause, where there is anything.
 pub struct EncodeError(EncodeCause);
 
 enum EncodeCause {
@@ -128,11 +128,11 @@ impl From<TryReserveError> for EncodeError {
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.0 {
-            EncodeCause::NoRoom => "there is no memory for the bytes of the message",
-            EncodeCause::ReadOnly => "the handle was opened to read raw bytes of another codec",
-            EncodeCause::Other(_) => "the message could not be written as bytes",
-        })
+        match &self.0 {
+            EncodeCause::NoRoom => f.write_str("there is no memory for the bytes of the message"),
+            EncodeCause::ReadOnly => f.write_str("the handle was opened to read raw bytes of another codec"),
+            EncodeCause::Other(cause) => write!(f, "it could not be written as bytes ({cause})"),
+        }
     }
 }
 
@@ -147,7 +147,7 @@ impl fmt::Debug for EncodeError {
 
 impl Error for EncodeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        if let EncodeCause::Other(cause) = &self.0 { Some(cause.as_ref()) } else { None }
+        if let EncodeCause::Other(cause) = &self.0 { cause.source() } else { None }
     }
 }
 

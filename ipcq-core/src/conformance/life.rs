@@ -1,5 +1,6 @@
 //! Q13 life, Q14 privacy, Q15 death and Q18 no ceremony.
 
+use std::sync::Barrier;
 use std::thread;
 
 use super::helper::{Helper, Role, flood_message};
@@ -8,7 +9,7 @@ use super::stage::{
     until,
 };
 use super::{Harness, bounds};
-use crate::error::{BackendErrorKind, CreateError, GetFault, OpenError, PutFault};
+use crate::error::{BackendErrorKind, CreateError, GetFault, OpenError, PutFault, RemoveError};
 use crate::{Capabilities, Lifetime, QueueOptions, Transport, Wait};
 
 /// Q13: `remove` wakes everyone who waits with `Closed`.
@@ -28,6 +29,30 @@ pub fn q13_remove_wakes_everyone<H: Harness>(stage: &Stage<H>) {
             assert_says!(getter.join().expect("a getter"), Err(GetFault::Closed));
         }
     });
+}
+
+/// Q13: of removers that race exactly one did it; to the others there was no queue.
+pub fn q13_racing_removers_get_one_winner<H: Harness>(stage: &Stage<H>) {
+    const REMOVERS: usize = 4;
+    for round in 0..30 {
+        let text = format!("round-{round}");
+        stage.create(&text, &QueueOptions::new());
+        let start = Barrier::new(REMOVERS);
+        let remove = || {
+            start.wait();
+            match stage.transport().remove(&name(&text)) {
+                Ok(()) => 1,
+                Err(RemoveError::Missing { .. }) => 0,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let winners: usize = thread::scope(|scope| {
+            let removers: Vec<_> = (0..REMOVERS).map(|_| scope.spawn(remove)).collect();
+            removers.into_iter().map(|remover| remover.join().expect("a remover")).sum()
+        });
+        assert_eq!(winners, 1, "in round {round}");
+        assert_says!(stage.transport().open(&name(&text)), Err(OpenError::Missing { .. }));
+    }
 }
 
 /// Q13: after `remove`, old handles find the queue closed and empty, and their observers say that it is gone.

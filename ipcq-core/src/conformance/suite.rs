@@ -110,6 +110,7 @@ macro_rules! conformance_suite {
             }
             life {
                 q13_remove_wakes_everyone,
+                q13_racing_removers_get_one_winner,
                 q13_remove_ends_the_queue_for_old_handles,
                 q13_remove_frees_the_name,
                 q13_remove_leaves_nothing,

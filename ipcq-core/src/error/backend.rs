@@ -37,7 +37,7 @@ struct Inner {
 }
 
 impl BackendError {
-    /// A failure of `kind` of the queue called `queue` (`shm:jobs`); `what` says what happened, without naming
+    /// A failure of `kind` of the queue called `queue` (`shm:jobs`), or of a transport (`shm`) and all of its queues; `what` says what happened, without naming
     /// the queue, as in `the memory for a message could not be had`.
     #[must_use]
     pub fn new(kind: BackendErrorKind, queue: impl fmt::Display, what: impl Into<String>) -> Self {
@@ -65,7 +65,7 @@ impl BackendError {
         self.0.kind
     }
 
-    /// The queue it happened to.
+    /// The queue it happened to (`shm:jobs`), or the transport (`shm`) where it concerns all of its queues.
     #[must_use]
     pub fn queue(&self) -> &str {
         &self.0.queue
@@ -92,7 +92,8 @@ impl BackendError {
 
 impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "queue {}: {}", self.0.queue, self.0.what)?;
+        let whose = if self.0.queue.contains(':') { "queue" } else { "transport" };
+        write!(f, "{whose} {}: {}", self.0.queue, self.0.what)?;
         self.0.advice.as_ref().map_or(Ok(()), |advice| write!(f, "; {advice}"))
     }
 }

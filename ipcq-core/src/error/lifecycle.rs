@@ -94,6 +94,13 @@ pub enum OpenError {
         /// The queue, as in `shm:jobs`.
         queue: String,
     },
+    /// The parent of this process shared no queue of that number with it, or its descriptor is closed by now.
+    NotShared {
+        /// The transport's name.
+        transport: &'static str,
+        /// The number of the queue, in the order of sharing, from 0 on.
+        number: usize,
+    },
     /// The queue is not what this program can use: something about it does not match.
     Mismatch {
         /// The queue, as in `shm:jobs`.
@@ -133,6 +140,12 @@ impl OpenError {
         Self::Missing { queue: queue.to_string() }
     }
 
+    /// [`OpenError::NotShared`].
+    #[must_use]
+    pub const fn not_shared(transport: &'static str, number: usize) -> Self {
+        Self::NotShared { transport, number }
+    }
+
     /// [`OpenError::Mismatch`].
     #[must_use]
     pub fn mismatch(
@@ -148,7 +161,17 @@ impl OpenError {
     /// Whether there is no such queue.
     #[must_use]
     pub const fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing { .. })
+        matches!(self, Self::Missing { .. } | Self::NotShared { .. })
+    }
+}
+
+/// What to do about a queue of which `what` does not match.
+fn advice_on_mismatch(what: &str) -> &'static str {
+    match what {
+        "codec" => "open it with that codec, or make another queue",
+        "process namespace" => "use it from there, or remove it and make it again",
+        "layout version" => "use the version of the program that made it, or remove it and make it again",
+        _ => "remove it and make it again, or use another name",
     }
 }
 
@@ -160,12 +183,19 @@ impl fmt::Display for OpenError {
             }
             Self::Mismatch { queue, what, found, expected } => write!(
                 f,
-                "queue {queue} cannot be used by this program: its {what} is {found}, and {expected} is needed"
+                "queue {queue} cannot be used by this program: its {what} is {found}, and must be {expected}; {}",
+                advice_on_mismatch(what)
+            ),
+            Self::NotShared { transport, number } => write!(
+                f,
+                "no queue of transport {transport} with number {number} was shared with this process; share it \
+                 with the command that starts this program, before it starts"
             ),
             Self::Gone { queue } => {
                 write!(
                     f,
-                    "the queue {queue} that this handle stood for is gone; a later one may have its name"
+                    "the queue {queue} that this handle stood for is gone, and a later one may have its name; open it \
+                     by its name to use that one"
                 )
             }
             Self::Denied { queue } => {

@@ -117,7 +117,7 @@ impl Transport for MemoryTransport {
 
     /// Always missing: no other process can share a queue of this transport.
     fn inherited(&self, number: usize) -> Result<Arc<dyn Channel>, OpenError> {
-        Err(OpenError::missing(format_args!("{NAME}:(inherited, number {number})")))
+        Err(OpenError::not_shared(NAME, number))
     }
 
     fn remove(&self, name: &QueueName) -> Result<(), RemoveError> {

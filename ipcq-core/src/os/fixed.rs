@@ -103,16 +103,13 @@ impl Fixed {
         }
         let no_match =
             |what, found: String, expected: String| Err(OpenError::mismatch(queue, what, found, expected));
-        Self::check_magic(fixed[0], format, queue)?;
-        if fixed[1] != format.version {
-            return no_match("layout version", fixed[1].to_string(), format.version.to_string());
-        }
+        Self::check_layout(words, format, queue)?;
         if fixed[FIXED_WORDS - 1] != checksum(&fixed[..FIXED_WORDS - 1]) {
             return no_match("header", "damaged".to_owned(), "an undamaged one".to_owned());
         }
         let here = Place::here().map_err(|failure| failure.into_backend(queue))?;
         if (fixed[4], fixed[5]) != here.boot {
-            let found = "an earlier one of this machine, or another machine's (remove the queue)";
+            let found = "an earlier one of this machine, or another machine's";
             return no_match("boot", found.to_owned(), "this one".to_owned());
         }
         if fixed[6] != here.namespace {
@@ -120,6 +117,22 @@ impl Fixed {
         }
         Self::parse(&fixed, format.max_capacity)
             .ok_or_else(|| OpenError::mismatch(queue, "header", "damaged", "an undamaged one"))
+    }
+
+    /// Checks that the words of `queue` are where this program looks for them.
+    ///
+    /// # Errors
+    /// [`OpenError::Mismatch`] when they are not.
+    pub fn check_layout(
+        words: &[AtomicU64; FIXED_WORDS],
+        format: &Format,
+        queue: &str,
+    ) -> Result<(), OpenError> {
+        Self::check_magic(words[0].load(Ordering::Relaxed), format, queue)?;
+        match words[1].load(Ordering::Relaxed) {
+            version if version == format.version => Ok(()),
+            other => Err(OpenError::mismatch(queue, "layout version", other, format.version)),
+        }
     }
 
     /// Checks that the file of `queue`, which begins with `word`, is one of a queue at all.
@@ -130,7 +143,8 @@ impl Fixed {
         if word == u64::from_le_bytes(format.magic) {
             return Ok(());
         }
-        Err(OpenError::mismatch(queue, "magic", "not that of a queue", "that of a queue"))
+        let magic = format!("\"{}\"", String::from_utf8_lossy(&format.magic));
+        Err(OpenError::mismatch(queue, "magic", "another file's", magic))
     }
 
     fn parse(fixed: &[u64; FIXED_WORDS], max_capacity: usize) -> Option<Self> {

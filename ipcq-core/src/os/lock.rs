@@ -59,13 +59,33 @@ impl RobustLock {
     /// While another thread of any process holds it, as `wait` says.
     #[inline]
     pub fn lock(&self, wait: Wait) -> Result<RobustGuard<'_>, NotLocked> {
+        self.lock_until(|| match wait {
+            Wait::No => Some(Instant::now() + PATIENCE),
+            Wait::Until(deadline) => Some(deadline),
+            Wait::Forever => None,
+        })
+    }
+
+    /// Takes the lock. `deadline` is asked only when another thread holds it, so that the clock need not be read
+    /// otherwise; `None` means to wait for ever.
+    ///
+    /// # Errors
+    /// [`NotLocked`] when the deadline passed first.
+    ///
+    /// # Blocking
+    /// While another thread of any process holds it, until the deadline.
+    #[inline]
+    pub fn lock_until(
+        &self,
+        deadline: impl FnOnce() -> Option<Instant>,
+    ) -> Result<RobustGuard<'_>, NotLocked> {
         let thread = current_thread();
         let before = thread.begin(self.0.as_ptr());
         let guard = |recovered| RobustGuard { lock: self, thread, before, recovered };
         if self.0.compare_exchange(0, thread.id, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             return Ok(guard(false));
         }
-        match self.lock_contended(thread.id, wait) {
+        match self.lock_contended(thread.id, deadline()) {
             Ok(recovered) => Ok(guard(recovered)),
             Err(NotLocked) => {
                 thread.end(before);
@@ -134,12 +154,7 @@ impl RobustLock {
 
     /// Waits for the lock; returns whether its last owner died with it.
     #[cold]
-    fn lock_contended(&self, me: u32, wait: Wait) -> Result<bool, NotLocked> {
-        let deadline = match wait {
-            Wait::No => Some(Instant::now() + PATIENCE),
-            Wait::Until(deadline) => Some(deadline),
-            Wait::Forever => None,
-        };
+    fn lock_contended(&self, me: u32, deadline: Option<Instant>) -> Result<bool, NotLocked> {
         // Who has slept cannot know whether others still do, so it keeps the bit for them.
         let mut keep = 0;
         loop {

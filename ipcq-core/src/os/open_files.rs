@@ -38,7 +38,7 @@ impl<T> OpenFiles<T> {
     }
 
     /// The queue in the file `id`: the one that is open, or the one that `open` makes, which gets the only
-    /// descriptor of it.
+    /// descriptor of it. While `open` runs, no other thread opens the file.
     ///
     /// # Errors
     /// What `open` returned.

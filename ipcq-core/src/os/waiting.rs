@@ -7,13 +7,14 @@
 //! and sleeps until it is woken; after each slice at the latest it looks again by itself, in case that who was to
 //! wake it, or was woken in its place, was stopped or killed.
 
+use std::cell::Cell;
 use std::hint;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::event::Event;
-use super::lock::{RobustLock, SLICE};
+use super::lock::{PATIENCE, RobustLock, SLICE};
 use super::participants::{Side, Waiting};
 use crate::Wait;
 
@@ -74,6 +75,35 @@ impl Turns {
             turn.began.store(now, Ordering::Relaxed);
         }
         past(turn.began.load(Ordering::Relaxed)) > TURN
+    }
+}
+
+/// The time that a call which does not wait gives to others that are inside an operation: 10 ms in all, however often
+/// it takes the lock, from when it first has to wait for it.
+#[derive(Debug, Default)]
+pub struct Patience(Cell<Option<Instant>>);
+
+impl Patience {
+    /// When to stop waiting for a lock.
+    #[must_use]
+    pub fn deadline(&self, wait: Wait) -> Option<Instant> {
+        match wait {
+            Wait::No => {
+                let end = self.0.get().unwrap_or_else(|| Instant::now() + PATIENCE);
+                self.0.set(Some(end));
+                Some(end)
+            }
+            Wait::Until(deadline) => Some(deadline),
+            Wait::Forever => None,
+        }
+    }
+
+    /// The same for a call that has what it came for, and would like more.
+    #[must_use]
+    pub fn deadline_for_more(&self, wait: Wait) -> Option<Instant> {
+        let own = self.deadline(wait);
+        let usual = Instant::now() + PATIENCE;
+        Some(own.map_or(usual, |own| own.min(usual)))
     }
 }
 
@@ -207,5 +237,29 @@ fn spin(wait: Wait, ready: impl Fn() -> bool) -> bool {
         if now >= alone {
             thread::yield_now();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_does_not_wait_has_one_patience() {
+        let patience = Patience::default();
+        let end = patience.deadline(Wait::No).expect("an end");
+        thread::sleep(Duration::from_millis(1));
+        assert_eq!(patience.deadline(Wait::No), Some(end));
+        assert_eq!(patience.deadline_for_more(Wait::No), Some(end));
+    }
+
+    #[test]
+    fn who_has_messages_does_not_wait_for_more_beyond_its_deadline() {
+        let patience = Patience::default();
+        let soon = Instant::now() + PATIENCE / 100;
+        assert_eq!(patience.deadline_for_more(Wait::Until(soon)), Some(soon));
+        let late = Instant::now() + Duration::from_secs(3600);
+        assert_ne!(patience.deadline_for_more(Wait::Until(late)), Some(late));
+        assert!(patience.deadline_for_more(Wait::Forever).is_some());
     }
 }

@@ -11,6 +11,7 @@
 //! victim odd-files shm DIRECTORY                     there is something else in its place
 //! victim elsewhere shm DIRECTORY                     it is opened in another boot, and process namespace
 //! victim mismatch boot shm DIRECTORY                 it is refused there, by name
+//! victim huge shm DIRECTORY                          huge messages are never finished
 //! victim full-disk shm DIRECTORY                     its file system is full
 //! victim storm CAPACITY SECONDS shm DIRECTORY         a death every 10 ms
 //! victim storm-worker put|get NUMBER SLOTS shm DIRECTORY
@@ -80,6 +81,10 @@ fn run(words: &[&str]) -> Result<String, String> {
             crash::elsewhere(&*make(transport, directory)?, directory)
         }
         ["mismatch", what] => crash::mismatch(&*make(transport, directory)?, what),
+        ["huge"] => {
+            crash::watch(30);
+            crash::huge(&*make(transport, directory)?, directory)
+        }
         ["full-disk"] => {
             crash::watch(60);
             let transport = |path: &Path| make(transport, path).expect("a transport of this name");

@@ -162,7 +162,7 @@ fn nesting_is_bounded_in_both_directions() {
     travels(list(63));
     travels(deep_tree(64));
     for error in [encoded(&list(64)).unwrap_err(), encoded(&deep_tree(65)).unwrap_err()] {
-        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), TOO_DEEP);
+        assert!(error.to_string().contains(TOO_DEEP), "{error}");
     }
     assert_eq!(refusal::<List>(&[1; 1_000_000]), TOO_DEEP);
     assert_eq!(refusal::<Tree>(&[1; 1_000_000]), TOO_DEEP);
@@ -189,7 +189,7 @@ fn nesting_counts_levels_and_not_neighbours() {
 fn elements_that_take_no_bytes_are_bounded_in_both_directions() {
     assert!(encoded(&vec![(); Bincode::MAX_EMPTY]).is_ok());
     let error = encoded(&vec![(); Bincode::MAX_EMPTY + 1]).unwrap_err();
-    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), TOO_MANY_EMPTY);
+    assert!(error.to_string().contains(TOO_MANY_EMPTY), "{error}");
     let halves = vec![vec![(); Bincode::MAX_EMPTY / 2 + 1]; 2];
     assert!(encoded(&halves).is_err());
 }

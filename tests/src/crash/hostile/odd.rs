@@ -6,7 +6,9 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ipcq_core::{CreateError, OpenError, QueueOptions, Transport, Wait};
+use ipcq_core::{
+    CreateError, GetFault, OpenError, PutFault, QueueName, QueueOptions, RemoveError, Transport, Wait,
+};
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use nix::sys::wait::WaitStatus;
@@ -14,6 +16,7 @@ use nix::unistd::mkfifo;
 
 use super::{in_time, make, queue_name};
 use crate::crash::helper::Helper;
+use crate::crash::ledger::{Message, drain, message};
 use crate::crash::namespaces::{cover, enter};
 use crate::crash::watchdog::stage;
 
@@ -93,13 +96,16 @@ fn refused(transport: &dyn Transport, what: &str) -> Result<(), String> {
     in_time("remove", || drop(transport.remove(&queue_name())))
 }
 
+/// What is in the queue all the time.
+const HELD: Message = message(1, 16);
+
 /// Opens a queue in another boot and in another process namespace, where its lock words mean other threads.
 ///
 /// # Errors
 /// What is wrong, also when the system has no namespaces for this process.
 pub fn elsewhere(transport: &dyn Transport, directory: &Path) -> Result<String, String> {
     let queue = transport.create(&queue_name(), &QueueOptions::new()).map_err(|error| error.to_string())?;
-    queue.put(&[b"still here"], Wait::No).map_err(|fault| fault.to_string())?;
+    queue.put(&[&HELD.bytes()], Wait::No).map_err(|fault| fault.to_string())?;
     drop(queue);
     let other_boot = directory.with_extension("boot");
     fs::write(&other_boot, "11111111-2222-4333-8444-555555555555\n").map_err(|error| error.to_string())?;
@@ -120,8 +126,53 @@ pub fn elsewhere(transport: &dyn Transport, directory: &Path) -> Result<String, 
         assert!(matches!(inside.join(), Ok(WaitStatus::Exited(_, 0))), "it was to be refused by name");
     })?;
     let queue = transport.open(&queue_name()).map_err(|error| format!("here: {error}"))?;
-    let len = queue.len().map_err(|error| error.to_string())?;
-    if len == 1 { Ok("elsewhere: refused=2".to_owned()) } else { Err(format!("len is {len}")) }
+    let (content, _) = drain(&*queue)?;
+    if content != [HELD] {
+        return Err(format!("it held {content:?}"));
+    }
+    drop(queue);
+    removed_from_elsewhere(transport)?;
+    Ok("elsewhere: refused=2 woken=2".to_owned())
+}
+
+/// Removes the queue from another process namespace: those who wait here wake, and the name is free.
+fn removed_from_elsewhere(transport: &dyn Transport) -> Result<(), String> {
+    let other = QueueName::new("other").map_err(|error| error.to_string())?;
+    let one = QueueOptions::new().capacity(1);
+    let full = transport.create(&other, &one).map_err(|error| error.to_string())?;
+    full.put(&[b"the only one"], Wait::No).map_err(|fault| fault.to_string())?;
+    drop(full);
+    let get = || {
+        let queue = transport.open(&queue_name()).expect("the queue");
+        assert!(matches!(queue.get(&mut Vec::new(), Wait::Forever), Err(GetFault::Closed)));
+    };
+    let put = || {
+        let queue = transport.open(&other).expect("the other queue");
+        assert!(matches!(queue.put(&[b"one more"], Wait::Forever), Err(PutFault::Closed)));
+    };
+    let waiters = [Helper::start(get), Helper::start(put)];
+    let waiters = waiters.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    for waiter in &waiters {
+        waiter.wait_asleep().map_err(|error| error.to_string())?;
+    }
+    in_namespace("process namespace", || {
+        enter(CloneFlags::CLONE_NEWPID).expect("a process namespace");
+        let remove = || {
+            for name in [&queue_name(), &other] {
+                transport.remove(name).expect("it can be removed from anywhere");
+                assert!(matches!(transport.remove(name), Err(RemoveError::Missing { .. })));
+            }
+        };
+        let inside = Helper::start(remove).expect("a fork");
+        assert!(matches!(inside.join(), Ok(WaitStatus::Exited(_, 0))), "it was to be removed");
+    })?;
+    for waiter in waiters {
+        match waiter.join().map_err(|error| error.to_string())? {
+            WaitStatus::Exited(_, 0) => {}
+            status => return Err(format!("a waiter ended with {status:?}")),
+        }
+    }
+    Ok(())
 }
 
 fn in_namespace(what: &str, body: impl FnOnce()) -> Result<(), String> {
