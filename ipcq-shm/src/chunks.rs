@@ -91,7 +91,7 @@ impl Chunks<'_> {
         // Publishes the links of the fresh chunks along with the first of them.
         self.map.link(fresh.last).store(self.next(last), Ordering::Relaxed);
         self.map.link(last).store(fresh.first, Ordering::Release);
-        let ring = &self.map.header().ring.0;
+        let ring = &self.map.header().memory.0.ring;
         ring.store(ring.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Chunks<'_> {
         let header = self.map.header();
         let tail = Position(header.tail.0.load(Ordering::Relaxed)).chunk();
         let head = Position(header.head.0.load(Ordering::Acquire)).chunk();
-        let ring = header.ring.0.load(Ordering::Relaxed).min(MAX_CHUNKS);
+        let ring = header.memory.0.ring.load(Ordering::Relaxed).min(MAX_CHUNKS);
         let mut kept = tail;
         if chunks_in(self.storage).is_ok_and(|in_file| tail >= in_file) {
             return false;
@@ -208,7 +208,7 @@ impl Chunks<'_> {
             return false;
         }
         self.map.link(kept).store(self.next(last), Ordering::Release);
-        header.ring.0.store(ring.saturating_sub(count), Ordering::Relaxed);
+        header.memory.0.ring.store(ring.saturating_sub(count), Ordering::Relaxed);
         self.release_chain(first, count);
         let spare = Spare(header.put.0.spare.load(Ordering::Relaxed));
         self.map.link(last).store(spare.first(), Ordering::Relaxed);
@@ -241,9 +241,9 @@ impl Chunks<'_> {
             ring += 1;
         }
         let spare = self.link_unmarked(chunks);
-        header.put.0.unswept.store(spare.count(), Ordering::Relaxed);
+        header.memory.0.unswept.store(spare.0, Ordering::Relaxed);
         header.put.0.chunks.store(chunks, Ordering::Relaxed);
-        header.ring.0.store(ring, Ordering::Relaxed);
+        header.memory.0.ring.store(ring, Ordering::Relaxed);
         header.put.0.spare.store(spare.0, Ordering::Release);
     }
 
@@ -260,6 +260,12 @@ impl Chunks<'_> {
         Spare::new(first, count)
     }
 
+    /// Whether there is something to [`tidy`](Self::tidy).
+    #[inline]
+    pub(crate) fn are_untidy(&self) -> bool {
+        Spare(self.map.header().memory.0.unswept.load(Ordering::Relaxed)).count() > 0
+    }
+
     /// Gives back what memory spare chunks have since the last [`sweep`](Self::sweep), [`TRIM_STEP`] of them at a
     /// time; returns whether there is more to do, so that the lock can be released in between.
     ///
@@ -267,14 +273,17 @@ impl Chunks<'_> {
     /// meanwhile leaves fewer to look at, and nothing else changes.
     #[cold]
     pub(crate) fn tidy(&self) -> bool {
-        let side = self.side();
-        let spare = Spare(side.spare.load(Ordering::Relaxed));
-        let left = side.unswept.load(Ordering::Relaxed).min(spare.count());
-        let step = left.min(TRIM_STEP);
-        let first = (left..spare.count()).fold(spare.first(), |chunk, _| self.next(chunk));
-        self.release_chain(first, step);
-        side.unswept.store(left - step, Ordering::Relaxed);
-        left > step
+        let spare = Spare(self.side().spare.load(Ordering::Relaxed));
+        let unswept = &self.map.header().memory.0.unswept;
+        let noted = Spare(unswept.load(Ordering::Relaxed));
+        let left = if noted.count() < spare.count() { noted } else { spare };
+        // Nobody is believed to have more chunks than there are.
+        let count = left.count().min(chunks_in(self.storage).unwrap_or(0));
+        let step = count.min(TRIM_STEP);
+        self.release_chain(left.first(), step);
+        let next = (0..step).fold(left.first(), |chunk, _| self.next(chunk));
+        unswept.store(Spare::new(next, count - step).0, Ordering::Relaxed);
+        count > step
     }
 }
 

@@ -41,8 +41,6 @@ pub(crate) struct PutSide {
     pub(crate) lock: RobustLock,
     /// Chunks that have ever been used: those in the ring and the spare ones.
     pub(crate) chunks: AtomicU32,
-    /// How many of the spare chunks, counted from the last one, may still have memory that a dead putter reserved.
-    pub(crate) unswept: AtomicU32,
     /// How many spare chunks there are, which need no memory, and the first of them; links lead on to the others.
     pub(crate) spare: AtomicU64,
     /// A head that was seen once; the real one is at or beyond it.
@@ -51,6 +49,16 @@ pub(crate) struct PutSide {
     pub(crate) total: AtomicU64,
     /// How often the tail entered a chunk.
     pub(crate) entered: AtomicU64,
+}
+
+/// What memory there may be to give back, under the putters' lock. Getters look at it after each batch, so it is not
+/// with what putters write all the time.
+#[repr(C)]
+pub(crate) struct Memory {
+    /// Chunks in the ring.
+    pub(crate) ring: AtomicU32,
+    /// How many of the last spare chunks may still have memory, which a dead putter reserved, and the first of them.
+    pub(crate) unswept: AtomicU64,
 }
 
 /// Used by getters under their lock.
@@ -75,8 +83,7 @@ pub(crate) struct Header {
     pub(crate) head: Apart<AtomicU64>,
     pub(crate) not_empty: Apart<Event>,
     pub(crate) not_full: Apart<Event>,
-    /// Chunks in the ring. Getters look at it after each batch, so it is not with what putters write all the time.
-    pub(crate) ring: Apart<AtomicU32>,
+    pub(crate) memory: Apart<Memory>,
 }
 
 const _: () = {

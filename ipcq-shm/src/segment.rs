@@ -57,7 +57,7 @@ impl Segment {
             .map_err(|source| Failure::new("the memory for an empty queue could not be had", source))?;
         Fixed::of(&identity, [0; OWN_WORDS]).write(&map.header().fixed, &FORMAT)?;
         map.header().put.0.chunks.store(1, Ordering::Relaxed);
-        map.header().ring.0.store(1, Ordering::Relaxed);
+        map.header().memory.0.ring.store(1, Ordering::Relaxed);
         Ok(Self::assemble(map, storage, identity))
     }
 

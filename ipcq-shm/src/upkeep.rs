@@ -63,8 +63,7 @@ impl Segment {
 
     /// Whether the queue has more chunks than an empty one may keep, or memory that a dead putter reserved.
     fn has_much(&self) -> bool {
-        let header = self.header();
-        header.ring.0.load(Ordering::Relaxed) > KEEP + 1 || header.put.0.unswept.load(Ordering::Relaxed) > 0
+        self.header().memory.0.ring.load(Ordering::Relaxed) > KEEP + 1 || self.ring().chunks().are_untidy()
     }
 
     /// To be called when an end of the queue has entered a chunk, or memory of a dead putter was found.
@@ -138,7 +137,7 @@ mod tests {
         for _ in 0..16 {
             segment.get(&mut message, Wait::No)?;
         }
-        let ring = || segment.header().ring.0.load(Ordering::Relaxed);
+        let ring = || segment.header().memory.0.ring.load(Ordering::Relaxed);
         let before = ring();
         assert!(before > 2 * TRIM_STEP);
         assert!(matches!(segment.get(&mut message, Wait::No), Err(GetFault::Empty)));
