@@ -2,10 +2,11 @@
 //!
 //! stdout carries data only, everything else goes to stderr. The exit status is 0 when it is done, 1 when there
 //! was nothing to do in the time given, 2 for a usage error or a failure, and 3 when the queue is closed.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod args;
 mod backend;
+mod closed_stdout;
 mod commands;
 mod diagnostics;
 mod failure;

@@ -8,6 +8,7 @@ use ipcq_core::{Batch, Channel, GetFault, Limit, Wait};
 use super::put::messages;
 use crate::args::{AmountArgs, Framing, GetArgs, WaitArgs};
 use crate::backend::{Backends, label};
+use crate::closed_stdout;
 use crate::diagnostics::Diagnostics;
 use crate::failure::{Failure, Status};
 use crate::output::{AHEAD, Output, Unwritten};
@@ -22,6 +23,10 @@ pub(super) fn run(backends: &Backends, args: &GetArgs, diagnostics: &Diagnostics
     let channel = backends.open(&args.queue)?;
     let framing = Framing::from(args.framing);
     check_lengths(&*channel, framing)?;
+    if closed_stdout::is_closed() {
+        diagnostics.note(&format!("stdout is closed; nothing was taken from queue {}", label(&*channel)));
+        return Ok(());
+    }
     let output =
         Output::new(framing).map_err(|error| Failure::system("stdout could not be written", &error))?;
     let mut getter = Getter::new(channel, args, output, *diagnostics);

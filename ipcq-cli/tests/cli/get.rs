@@ -14,6 +14,8 @@ on_every_transport! {
     what_was_printed_stays_taken_when_time_cuts_it_short,
     a_getter_waits_for_a_message,
     each_message_goes_to_one_getter,
+    a_closed_stdout_takes_nothing,
+    a_discarded_message_is_taken,
     a_reader_that_left_is_no_failure,
     a_reader_that_leaves_while_nothing_comes_ends_the_wait,
     at_most_64_kib_are_taken_ahead_of_the_reader,
@@ -114,6 +116,25 @@ fn each_message_goes_to_one_getter(sandbox: &Sandbox) {
     }
     all.sort_unstable();
     assert_eq!(all, (0..10_000).collect::<Vec<_>>());
+}
+
+fn a_closed_stdout_takes_nothing(sandbox: &Sandbox) {
+    sandbox.ipcq("put jobs a b c --create").done().succeeds();
+    for get in ["get jobs", "get jobs -n 2", "get jobs --all", "get jobs --follow"] {
+        let done = sandbox.shell(&format!("ipcq {get} >&-")).done().prints("");
+        let label = sandbox.label("jobs");
+        assert_eq!(done.stderr(), format!("ipcq: stdout is closed; nothing was taken from queue {label}\n"));
+    }
+    assert_eq!(sandbox.len("jobs"), 3);
+}
+
+/// Python and others open the null device for reading and writing, as Rust's runtime does for what is closed.
+fn a_discarded_message_is_taken(sandbox: &Sandbox) {
+    sandbox.ipcq("put jobs a b --create").done().succeeds();
+    for discard in ["> /dev/null", "1<> /dev/null"] {
+        sandbox.shell(&format!("ipcq get jobs {discard}")).done().says_nothing();
+    }
+    assert_eq!(sandbox.len("jobs"), 0);
 }
 
 fn a_reader_that_left_is_no_failure(sandbox: &Sandbox) {
