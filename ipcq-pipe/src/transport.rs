@@ -79,8 +79,8 @@ impl PipeTransport {
         found: &Found,
     ) -> Result<Arc<Conduit>, OpenError> {
         let label = Self::label(name);
-        OPEN_FILES.find_or_open(found.id(), || {
-            let file = match take_inherited(NAME, found.id()) {
+        OPEN_FILES.find_or_open(found.id(), |stray| {
+            let file = match take_inherited(NAME, found.id()).or_else(|| stray.take()) {
                 Some(file) => file,
                 None => found.open().map_err(|failure| failure.into_backend(&label))?,
             };
@@ -205,7 +205,7 @@ impl Transport for PipeTransport {
         let label = format!("{NAME}:(inherited number {number})");
         let missing = || OpenError::missing(&label);
         let inherited = Inherited::find(NAME, number).ok_or_else(missing)?;
-        let conduit = OPEN_FILES.find_or_open(inherited.file(), || {
+        let conduit = OPEN_FILES.find_or_open(inherited.file(), |_| {
             let file = take_inherited(NAME, inherited.file()).ok_or_else(missing)?;
             Conduit::open(file, None, &label, |_, id| inherited_pipe(id, &label)?.ok_or_else(missing))
         })?;
@@ -308,7 +308,7 @@ fn incarnation() -> Result<u128, BackendError> {
 /// Enters a new file into the table of open ones, and fills it.
 fn fill(file: OwnedFd, pipe: Pipe, settled: Settled, identity: Identity) -> Result<Arc<Conduit>, Failure> {
     let id = FileId::of(&file).map_err(no_file)?;
-    OPEN_FILES.find_or_open(id, || Conduit::create(file, pipe, settled, identity))
+    OPEN_FILES.find_or_open(id, |_| Conduit::create(file, pipe, settled, identity))
 }
 
 /// The descriptor of the file `id` that this process inherited, if it did.

@@ -68,8 +68,8 @@ impl ShmTransport {
 
     fn open_segment(&self, name: &QueueName, found: &Found) -> Result<Arc<Segment>, OpenError> {
         let label = Self::label(name);
-        OPEN_FILES.find_or_open(found.id(), || {
-            let file = match take_inherited(found.id()) {
+        OPEN_FILES.find_or_open(found.id(), |stray| {
+            let file = match take_inherited(found.id()).or_else(|| stray.take()) {
                 Some(file) => file,
                 None => found.open().map_err(|failure| failure.into_backend(&label))?,
             };
@@ -151,7 +151,7 @@ impl Transport for ShmTransport {
     fn inherited(&self, number: usize) -> Result<Arc<dyn Channel>, OpenError> {
         let label = format!("{NAME}:(inherited number {number})");
         let inherited = Inherited::find(NAME, number).ok_or_else(|| OpenError::not_shared(NAME, number))?;
-        let segment = OPEN_FILES.find_or_open(inherited.file(), || {
+        let segment = OPEN_FILES.find_or_open(inherited.file(), |_| {
             let file = take_inherited(inherited.file()).ok_or_else(|| OpenError::not_shared(NAME, number))?;
             Segment::open(file, None, &label)
         })?;
@@ -222,8 +222,11 @@ impl ShmTransport {
     fn end_unopened(found: &Found, label: &str) -> Option<bool> {
         let mut first = None;
         // Not entered into the table of open files: no thread shall find it there and use it.
-        let refused = OPEN_FILES.find_or_open(found.id(), || {
-            first = found.open().ok().and_then(|file| Segment::end_unopened(file, label).ok());
+        let refused = OPEN_FILES.find_or_open(found.id(), |stray| {
+            first = stray
+                .take()
+                .or_else(|| found.open().ok())
+                .and_then(|file| Segment::end_unopened(file, label).ok());
             Err(())
         });
         // Another thread has opened it since.
@@ -250,7 +253,7 @@ fn register(
     fill: impl FnOnce(std::os::fd::OwnedFd) -> Result<Arc<Segment>, Failure>,
 ) -> Result<Arc<Segment>, Failure> {
     let id = FileId::of(&file).map_err(no_file)?;
-    OPEN_FILES.find_or_open(id, || fill(file))
+    OPEN_FILES.find_or_open(id, |_| fill(file))
 }
 
 /// The descriptor of the file `id` that this process inherited, if it did.

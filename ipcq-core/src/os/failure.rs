@@ -99,6 +99,7 @@ fn kind_of(errno: Errno) -> BackendErrorKind {
     match errno {
         Errno::ENOSPC
         | Errno::EDQUOT
+        | Errno::EFBIG
         | Errno::EMFILE
         | Errno::ENFILE
         | Errno::ENOMEM
@@ -116,6 +117,7 @@ fn advice_for(errno: Errno) -> Option<&'static str> {
             "make room where queues live (remove queues, or set IPCQ_DIR to a larger file system)"
         }
         Errno::EDQUOT => "the user's quota is used up: remove queues, or set IPCQ_DIR to another file system",
+        Errno::EFBIG => "this process may not make files as large: raise its limit (ulimit -f)",
         Errno::EMFILE => "this process has too many open files: drop handles, or raise its limit (ulimit -n)",
         Errno::ENFILE => "the system has too many open files: end some, or raise fs.file-max",
         Errno::ENOMEM | Errno::ENOLCK => "the system or its group is out of memory: free some and try again",
@@ -136,9 +138,15 @@ mod tests {
 
     #[test]
     fn what_runs_out_is_no_room_with_advice() {
-        for errno in
-            [Errno::ENOSPC, Errno::EDQUOT, Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::EUSERS]
-        {
+        for errno in [
+            Errno::ENOSPC,
+            Errno::EDQUOT,
+            Errno::EFBIG,
+            Errno::EMFILE,
+            Errno::ENFILE,
+            Errno::ENOMEM,
+            Errno::EUSERS,
+        ] {
             let error = backend(errno);
             assert!(error.is_no_room(), "{errno}");
             assert!(error.advice().is_some(), "{errno}");

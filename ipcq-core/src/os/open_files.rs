@@ -5,9 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::directory::FileId;
 use super::fork_lock::ForkLock;
@@ -38,16 +42,21 @@ impl<T> OpenFiles<T> {
     }
 
     /// The queue in the file `id`: the one that is open, or the one that `open` makes, which gets the only
-    /// descriptor of it. While `open` runs, no other thread opens the file.
+    /// descriptor of it: where it would open the file, it asks [`Stray`] first. While it runs, no other thread opens
+    /// the file.
     ///
     /// # Errors
     /// What `open` returned.
     ///
     /// # Blocking
     /// While another thread opens or closes the same file.
-    pub fn find_or_open<E>(&self, id: FileId, open: impl FnOnce() -> Result<Arc<T>, E>) -> Result<Arc<T>, E> {
+    pub fn find_or_open<E>(
+        &self,
+        id: FileId,
+        open: impl FnOnce(Stray) -> Result<Arc<T>, E>,
+    ) -> Result<Arc<T>, E> {
         let mut waited = Duration::ZERO;
-        loop {
+        let forked = loop {
             let mut table = self.0.lock();
             let closing = match table.get(&id) {
                 Some(Entry::Open(queue)) => match queue.upgrade() {
@@ -56,20 +65,21 @@ impl<T> OpenFiles<T> {
                 },
                 Some(Entry::Opening(epoch)) if *epoch == process::epoch() => false,
                 // Nobody, or a thread that this process, the child of a fork, does not have.
-                _ => {
+                entry => {
+                    let forked = entry.is_some();
                     table.insert(id, Entry::Opening(process::epoch()));
-                    break;
+                    break forked;
                 }
             };
             if closing && waited >= PATIENCE {
                 table.insert(id, Entry::Opening(process::epoch()));
-                break;
+                break false;
             }
             drop(table);
             thread::sleep(STEP);
             waited += STEP;
-        }
-        let opened = open();
+        };
+        let opened = open(Stray(forked.then_some(id)));
         let mut table = self.0.lock();
         match &opened {
             Ok(queue) => table.insert(id, Entry::Open(Arc::downgrade(queue))),
@@ -91,6 +101,39 @@ impl<T> OpenFiles<T> {
     }
 }
 
+/// The descriptor that a thread of the parent may have opened when this process was forked off, and that nobody has
+/// here.
+#[derive(Debug)]
+pub struct Stray(Option<FileId>);
+
+impl Stray {
+    /// The descriptor, if there is one.
+    #[must_use]
+    pub fn take(self) -> Option<OwnedFd> {
+        self.0.and_then(take_stray)
+    }
+}
+
+#[cold]
+#[allow(unsafe_code, reason = "taking over a descriptor number")]
+fn take_stray(id: FileId) -> Option<OwnedFd> {
+    let entries = fs::read_dir("/proc/self/fd").ok()?;
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    // Collected first: reading the list has a descriptor of its own.
+    let numbers: Vec<RawFd> = numbers.collect();
+    let stray = numbers.into_iter().find(|&number| {
+        // SAFETY: the number is not -1, and is asked which file it is, which may find it closed.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        // What only reaches the file, and does not open it, is a look at it by somebody else.
+        let opens = fcntl(descriptor, FcntlArg::F_GETFL)
+            .is_ok_and(|flags| !OFlag::from_bits_retain(flags).contains(OFlag::O_PATH));
+        opens && FileId::of(descriptor).is_ok_and(|file| file == id)
+    })?;
+    // SAFETY: nothing but queues opens this file (see the crate's page), no segment in the table has it, and the table
+    // says that this thread alone is opening it: its owner is a thread that does not exist here.
+    Some(unsafe { OwnedFd::from_raw_fd(stray) })
+}
+
 impl<T> Default for OpenFiles<T> {
     fn default() -> Self {
         Self::new()
@@ -100,5 +143,36 @@ impl<T> Default for OpenFiles<T> {
 impl<T> fmt::Debug for OpenFiles<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenFiles").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsRawFd, IntoRawFd};
+
+    use super::*;
+
+    /// As the child of a fork finds it when a thread of its parent had just opened the file.
+    #[test]
+    fn what_a_thread_of_the_parent_was_opening_is_taken_over() -> Result<(), Box<dyn std::error::Error>> {
+        let file = tempfile::tempfile()?;
+        let id = FileId::of(&file)?;
+        let number = file.into_raw_fd();
+        let table = OpenFiles::<OwnedFd>::new();
+        table.0.lock().insert(id, Entry::Opening(process::epoch() + 1));
+        let taken = table.find_or_open(id, |stray| stray.take().map(Arc::new).ok_or("none was found"))?;
+        assert_eq!(taken.as_raw_fd(), number);
+        Ok(())
+    }
+
+    #[test]
+    fn what_this_process_opened_itself_is_no_stray() -> Result<(), Box<dyn std::error::Error>> {
+        let file = tempfile::tempfile()?;
+        let id = FileId::of(&file)?;
+        let table = OpenFiles::<()>::new();
+        let found = table
+            .find_or_open(id, |stray| if stray.take().is_none() { Ok(Arc::new(())) } else { Err("one") });
+        found?;
+        Ok(())
     }
 }

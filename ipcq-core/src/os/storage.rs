@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::fstat;
 use nix::sys::uio::pread;
 
@@ -48,6 +49,7 @@ impl<T> Storage<T> {
     /// # Errors
     /// When there is no room.
     pub fn reserve(&self, at: usize, len: usize) -> io::Result<()> {
+        self.check_limit(at + len)?;
         let mut done = 0;
         while done < len {
             let step = STEP.min(len - done);
@@ -61,6 +63,15 @@ impl<T> Storage<T> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the file may grow to `end`: the kernel would say no by a signal that ends the process.
+    fn check_limit(&self, end: usize) -> io::Result<()> {
+        let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
+        if u64::try_from(end).is_ok_and(|end| end <= limit) || end <= self.len()? {
+            return Ok(());
+        }
+        Err(Errno::EFBIG.into())
     }
 
     /// Gives the memory of a range back to the system. Should that fail, it stays in use until the next time.
