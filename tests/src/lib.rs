@@ -10,3 +10,4 @@ pub mod process;
 pub mod script;
 #[cfg(target_arch = "x86_64")]
 pub mod stepper;
+pub mod transports;

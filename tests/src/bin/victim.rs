@@ -25,8 +25,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ipcq_core::Transport;
-use ipcq_shm::ShmTransport;
 use ipcq_tests::crash::{self, ToyTransport};
+use ipcq_tests::transports;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -112,8 +112,9 @@ fn number(text: &str) -> Result<usize, String> {
 fn make(transport: &str, directory: &Path) -> Result<Box<dyn Transport>, String> {
     match transport {
         "toy" => Ok(Box::new(ToyTransport)),
-        "shm" => Ok(Box::new(ShmTransport::in_directory(directory))),
-        other => Err(format!("there is no transport {other}")),
+        other => {
+            transports::transport(other, directory).ok_or_else(|| format!("there is no transport {other}"))
+        }
     }
 }
 
