@@ -1,4 +1,4 @@
-//! Every generated script comes to the same on the model, in memory and in shared memory, step by step.
+//! Every generated script comes to the same on the model, in memory, in shared memory and over pipes, step by step.
 
 use std::time::Duration;
 
@@ -24,6 +24,12 @@ proptest! {
     #[test]
     fn shared_memory_agrees_with_the_model(script in script(STEPS)) {
         let _watchdog = Watchdog::start("a script in shared memory", Duration::from_secs(60));
-        check(&Place::new().transport, &script).map_err(TestCaseError::fail)?;
+        check(&*Place::new("shm").transport, &script).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn pipes_agree_with_the_model(script in script(STEPS)) {
+        let _watchdog = Watchdog::start("a script over pipes", Duration::from_secs(60));
+        check(&*Place::new("pipe").transport, &script).map_err(TestCaseError::fail)?;
     }
 }

@@ -10,7 +10,15 @@ use ipcq_core::{Queue, QueueOptions};
 use ipcq_tests::process::{Process, now};
 use nix::sys::signal::Signal;
 
-use crate::place::Place;
+use crate::place::{Place, on_each_transport};
+
+on_each_transport! {
+    q05_a_get_that_waits_costs_nothing,
+    q05_a_deadline_ends_a_wait_in_time,
+    q05_signals_neither_end_nor_lengthen_a_wait,
+    q05_a_waiter_wakes_soon,
+    q05_a_waiter_wakes_although_another_is_stopped,
+}
 
 /// Q5: wake-ups a second of a call that waits while nothing happens.
 const WAKE_UPS: f64 = 25.0;
@@ -35,12 +43,11 @@ fn most(mut times: Vec<Duration>) -> Duration {
 
 /// The queue `q` of numbers.
 fn numbers(place: &Place, capacity: usize) -> Queue<u64> {
-    Queue::create(&place.transport, "q", &QueueOptions::new().capacity(capacity)).expect("a free name")
+    Queue::create(&*place.transport, "q", &QueueOptions::new().capacity(capacity)).expect("a free name")
 }
 
-#[test]
-fn q05_a_get_that_waits_costs_nothing() {
-    let place = Place::alone();
+fn q05_a_get_that_waits_costs_nothing(transport: &str) {
+    let place = Place::alone(transport);
     let _watchdog = Watchdog::start("a get that waits", Duration::from_secs(60));
     let queue = numbers(&place, 1);
     let mut peer = place.start("wait", &["q"]);
@@ -88,9 +95,8 @@ fn wait_for_getters(queue: &Queue<u64>, count: usize) {
     }
 }
 
-#[test]
-fn q05_a_deadline_ends_a_wait_in_time() {
-    let place = Place::alone();
+fn q05_a_deadline_ends_a_wait_in_time(transport: &str) {
+    let place = Place::alone(transport);
     let _watchdog = Watchdog::start("deadlines", Duration::from_secs(60));
     let queue = numbers(&place, 1);
     let timeouts = [0, 1, 3, 20, 55].map(Duration::from_millis);
@@ -108,10 +114,9 @@ fn q05_a_deadline_ends_a_wait_in_time() {
     assert!(late_gets <= LATE && late_puts <= LATE, "gets {late_gets:?}, puts {late_puts:?}");
 }
 
-#[test]
-fn q05_signals_neither_end_nor_lengthen_a_wait() {
+fn q05_signals_neither_end_nor_lengthen_a_wait(transport: &str) {
     const TIME: Duration = Duration::from_millis(120);
-    let place = Place::alone();
+    let place = Place::alone(transport);
     let _watchdog = Watchdog::start("signals", Duration::from_secs(60));
     let _queue = numbers(&place, 1);
     let late = |_| {
@@ -130,9 +135,8 @@ fn q05_signals_neither_end_nor_lengthen_a_wait() {
     assert!(late <= LATE, "{late:?}");
 }
 
-#[test]
-fn q05_a_waiter_wakes_soon() {
-    let place = Place::alone();
+fn q05_a_waiter_wakes_soon(transport: &str) {
+    let place = Place::alone(transport);
     let _watchdog = Watchdog::start("wake-ups", Duration::from_secs(60));
     let queue = numbers(&place, 10);
     let mut peer = place.start("wait-and-time", &["q"]);
@@ -149,9 +153,8 @@ fn q05_a_waiter_wakes_soon() {
     assert!(woken <= WOKEN, "{woken:?}");
 }
 
-#[test]
-fn q05_a_waiter_wakes_although_another_is_stopped() {
-    let place = Place::alone();
+fn q05_a_waiter_wakes_although_another_is_stopped(transport: &str) {
+    let place = Place::alone(transport);
     let _watchdog = Watchdog::start("wake-ups beside one that is stopped", Duration::from_secs(60));
     let queue = numbers(&place, 10);
     // The first to wait is the first to be woken, as far as the system keeps an order.

@@ -9,34 +9,37 @@ use ipcq_core::{Queue, QueueOptions};
 use ipcq_tests::process::Process;
 
 use crate::bounds::{FAIRNESS, FAIRNESS_LOOK};
-use crate::place::Place;
+use crate::place::{Place, on_each_transport};
 
-#[test]
-fn q10_eight_putters_share_one_place() {
-    assert_fair("share-of-puts", 8, "share-of-gets");
+on_each_transport! {
+    q10_eight_putters_share_one_place,
+    q10_eight_getters_share_one_message,
+    q10_sixty_four_putters_share_one_place,
+    q10_sixty_four_getters_share_one_message,
 }
 
-#[test]
-fn q10_eight_getters_share_one_message() {
-    assert_fair("share-of-gets", 8, "share-of-puts");
+fn q10_eight_putters_share_one_place(transport: &str) {
+    assert_fair(transport, "share-of-puts", 8, "share-of-gets");
 }
 
-#[test]
-fn q10_sixty_four_putters_share_one_place() {
-    assert_fair("share-of-puts", 64, "share-of-gets");
+fn q10_eight_getters_share_one_message(transport: &str) {
+    assert_fair(transport, "share-of-gets", 8, "share-of-puts");
 }
 
-#[test]
-fn q10_sixty_four_getters_share_one_message() {
-    assert_fair("share-of-gets", 64, "share-of-puts");
+fn q10_sixty_four_putters_share_one_place(transport: &str) {
+    assert_fair(transport, "share-of-puts", 64, "share-of-gets");
+}
+
+fn q10_sixty_four_getters_share_one_message(transport: &str) {
+    assert_fair(transport, "share-of-gets", 64, "share-of-puts");
 }
 
 /// Starts `parties` processes of one role beside one of the other, at capacity 1, and asserts that they share.
-fn assert_fair(role: &str, parties: usize, other: &str) {
+fn assert_fair(transport: &str, role: &str, parties: usize, other: &str) {
     let _watchdog = Watchdog::start("processes that share", Duration::from_secs(60));
-    let place = Place::new();
+    let place = Place::new(transport);
     let queue =
-        Queue::<u8>::create(&place.transport, "q", &QueueOptions::new().capacity(1)).expect("a free name");
+        Queue::<u8>::create(&*place.transport, "q", &QueueOptions::new().capacity(1)).expect("a free name");
     let mut processes: Vec<_> = (0..parties).map(|_| place.start(role, &["q"])).collect();
     let other = place.start(other, &["q"]);
     let start = Instant::now();

@@ -8,7 +8,13 @@ use ipcq_core::{QueueName, QueueOptions, Transport};
 use ipcq_tests::history::{Call, Effect, History, check};
 use ipcq_tests::process::{Process, now};
 
-use crate::place::Place;
+use crate::place::{Place, on_each_transport};
+
+on_each_transport! {
+    two_processes,
+    three_processes,
+    four_processes,
+}
 
 /// How long the histories of one kind take, in all.
 const TIME: Duration = Duration::from_secs(5);
@@ -19,24 +25,21 @@ const ENOUGH: usize = 1000;
 /// wakes later plays alone, which is no fault.
 const LEAD: u64 = 400_000;
 
-#[test]
-fn two_processes() {
-    histories_can_be_explained(2);
+fn two_processes(transport: &str) {
+    histories_can_be_explained(transport, 2);
 }
 
-#[test]
-fn three_processes() {
-    histories_can_be_explained(3);
+fn three_processes(transport: &str) {
+    histories_can_be_explained(transport, 3);
 }
 
-#[test]
-fn four_processes() {
-    histories_can_be_explained(4);
+fn four_processes(transport: &str) {
+    histories_can_be_explained(transport, 4);
 }
 
-fn histories_can_be_explained(players: usize) {
+fn histories_can_be_explained(transport: &str, players: usize) {
     let _watchdog = Watchdog::start("recorded histories", Duration::from_secs(120));
-    let place = Place::new();
+    let place = Place::new(transport);
     let seats: Vec<_> = (1..=players).map(|seat| seat.to_string()).collect();
     let mut processes: Vec<_> = seats.iter().map(|seat| place.start("history", &[seat])).collect();
     let mut tally = Tally::default();

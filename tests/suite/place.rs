@@ -4,9 +4,30 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use ipcq_shm::ShmTransport;
+use ipcq_core::Transport;
 use ipcq_tests::process::Process;
+use ipcq_tests::transports;
 use tempfile::TempDir;
+
+/// Makes a test of each function that takes the name of a backend, for each backend, so that a failure names both.
+macro_rules! on_each_transport {
+    ($($test:ident),* $(,)?) => {
+        mod pipe {
+            $(#[test]
+            fn $test() {
+                super::$test("pipe");
+            })*
+        }
+
+        mod shm {
+            $(#[test]
+            fn $test() {
+                super::$test("shm");
+            })*
+        }
+    };
+}
+pub(crate) use on_each_transport;
 
 /// Tests that look at the clock run alone; all others run beside each other.
 static QUIET: RwLock<()> = RwLock::new(());
@@ -16,7 +37,7 @@ static QUIET: RwLock<()> = RwLock::new(());
 #[derive(Debug)]
 pub(crate) struct Place {
     directory: TempDir,
-    pub(crate) transport: ShmTransport,
+    pub(crate) transport: Box<dyn Transport>,
     _company: Company,
 }
 
@@ -27,30 +48,30 @@ enum Company {
 }
 
 impl Place {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(transport: &str) -> Self {
         let guard = QUIET.read().unwrap_or_else(PoisonError::into_inner);
-        Self::with(Company::Others { _guard: guard })
+        Self::with(transport, Company::Others { _guard: guard })
     }
 
     /// As [`new`](Self::new), while no other test has a place.
-    pub(crate) fn alone() -> Self {
+    pub(crate) fn alone(transport: &str) -> Self {
         let guard = QUIET.write().unwrap_or_else(PoisonError::into_inner);
-        Self::with(Company::Nobody { _guard: guard })
+        Self::with(transport, Company::Nobody { _guard: guard })
     }
 
-    fn with(company: Company) -> Self {
+    fn with(transport: &str, company: Company) -> Self {
         let shared = Path::new("/dev/shm");
         let memory = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
         let directory =
             tempfile::Builder::new().prefix("ipcq-test-").tempdir_in(memory).expect("a directory");
-        let transport = ShmTransport::in_directory(directory.path());
+        let transport = transports::transport(transport, directory.path()).expect("a backend of this name");
         Self { directory, transport, _company: company }
     }
 
-    /// The command that starts a peer in this place: `peer ROLE DIRECTORY [ARGUMENT]...`.
+    /// The command that starts a peer in this place: `peer ROLE TRANSPORT DIRECTORY [ARGUMENT]...`.
     pub(crate) fn peer(&self, role: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
-        command.arg(role).arg(self.directory.path()).args(arguments);
+        command.arg(role).arg(self.transport.name()).arg(self.directory.path()).args(arguments);
         command
     }
 

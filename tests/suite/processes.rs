@@ -8,32 +8,40 @@ use ipcq_core::conformance::Watchdog;
 use ipcq_core::{Bytes, Queue, QueueOptions};
 use ipcq_tests::process::Process;
 
-use crate::place::Place;
+use crate::place::{Place, on_each_transport};
+
+on_each_transport! {
+    q09_a_child_finds_a_queue_by_name,
+    q09_a_child_inherits_a_queue,
+    q09_a_child_of_a_child_inherits_a_queue,
+    q09_a_queue_reaches_a_process_within_a_message,
+    q01_every_message_of_eight_producers_reaches_one_of_eight_consumers,
+    q09_a_handle_works_on_both_sides_of_a_fork,
+    q09_both_sides_of_a_fork_can_wait,
+}
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The queue `name` of texts, which other processes find by that name.
 fn texts(place: &Place, name: &str) -> Queue<String> {
-    Queue::create(&place.transport, name, &QueueOptions::new()).expect("a free name")
+    Queue::create(&*place.transport, name, &QueueOptions::new()).expect("a free name")
 }
 
-#[test]
-fn q09_a_child_finds_a_queue_by_name() {
+fn q09_a_child_finds_a_queue_by_name(transport: &str) {
     let _watchdog = Watchdog::start("a queue by name", LIMIT);
-    let place = Place::new();
+    let place = Place::new(transport);
     let queue =
-        Queue::<Vec<u8>, Bytes>::create(&place.transport, "q", &QueueOptions::new()).expect("a free name");
+        Queue::<Vec<u8>, Bytes>::create(&*place.transport, "q", &QueueOptions::new()).expect("a free name");
     place.start("put", &["q", "3", "10"]).finish();
     let first: Vec<u32> = queue.try_iter().map(|bytes| number(&bytes.expect("a message"))).collect();
     assert_eq!(first, (0..10).map(|n| 3 << 20 | n).collect::<Vec<_>>());
 }
 
-#[test]
-fn q09_a_child_inherits_a_queue() {
+fn q09_a_child_inherits_a_queue(transport: &str) {
     let _watchdog = Watchdog::start("an inherited queue", LIMIT);
-    let place = Place::new();
+    let place = Place::new(transport);
     let nameless =
-        Queue::<String>::anonymous(&place.transport, &QueueOptions::new()).expect("an anonymous queue");
+        Queue::<String>::anonymous(&*place.transport, &QueueOptions::new()).expect("an anonymous queue");
     for queue in [texts(&place, "q"), nameless] {
         let mut command = place.peer("put-inherited", &["from the child"]);
         queue.share_with(&mut command).expect("a child inherits the queue");
@@ -42,24 +50,22 @@ fn q09_a_child_inherits_a_queue() {
     }
 }
 
-#[test]
-fn q09_a_child_of_a_child_inherits_a_queue() {
+fn q09_a_child_of_a_child_inherits_a_queue(transport: &str) {
     let _watchdog = Watchdog::start("a queue inherited twice", LIMIT);
-    let place = Place::new();
+    let place = Place::new(transport);
     let queue =
-        Queue::<String>::anonymous(&place.transport, &QueueOptions::new()).expect("an anonymous queue");
+        Queue::<String>::anonymous(&*place.transport, &QueueOptions::new()).expect("an anonymous queue");
     let mut command = place.peer("pass-on-inherited", &["from far away"]);
     queue.share_with(&mut command).expect("a child inherits the queue");
     Process::start(&mut command).finish();
     assert_eq!(queue.try_get().expect("a message"), "from far away");
 }
 
-#[test]
-fn q09_a_queue_reaches_a_process_within_a_message() {
+fn q09_a_queue_reaches_a_process_within_a_message(transport: &str) {
     let _watchdog = Watchdog::start("a queue within a message", LIMIT);
-    let place = Place::new();
+    let place = Place::new(transport);
     let questions =
-        Queue::<(String, Queue<String>)>::create(&place.transport, "questions", &QueueOptions::new())
+        Queue::<(String, Queue<String>)>::create(&*place.transport, "questions", &QueueOptions::new())
             .expect("a name");
     let answers = texts(&place, "answers");
     let peer = place.start("answer", &["questions"]);
@@ -71,13 +77,12 @@ fn q09_a_queue_reaches_a_process_within_a_message() {
     peer.finish();
 }
 
-#[test]
-fn q01_every_message_of_eight_producers_reaches_one_of_eight_consumers() {
+fn q01_every_message_of_eight_producers_reaches_one_of_eight_consumers(transport: &str) {
     const EACH: u32 = 3000;
     let _watchdog = Watchdog::start("eight producers and eight consumers", LIMIT);
-    let place = Place::new();
+    let place = Place::new(transport);
     let options = QueueOptions::new().capacity(100);
-    let queue = Queue::<Vec<u8>, Bytes>::create(&place.transport, "q", &options).expect("a free name");
+    let queue = Queue::<Vec<u8>, Bytes>::create(&*place.transport, "q", &options).expect("a free name");
     let consumers: Vec<_> = (0..8).map(|_| place.start("get", &["q"])).collect();
     let producers: Vec<_> =
         (0..8).map(|n: u32| place.start("put", &["q", &n.to_string(), &EACH.to_string()])).collect();
@@ -105,12 +110,11 @@ fn assert_in_order_per_producer(numbers: &[u32]) {
     }
 }
 
-#[test]
-fn q09_a_handle_works_on_both_sides_of_a_fork() {
+fn q09_a_handle_works_on_both_sides_of_a_fork(transport: &str) {
     let _watchdog = Watchdog::start("a handle that is used after a fork", LIMIT);
-    let place = Place::new();
+    let place = Place::new(transport);
     let options = QueueOptions::new().capacity(20);
-    let queue = Queue::<(u8, u32)>::create(&place.transport, "q", &options).expect("a free name");
+    let queue = Queue::<(u8, u32)>::create(&*place.transport, "q", &options).expect("a free name");
     let peer = place.start("fork", &["q"]);
     let mut next = [0; 3];
     for _ in 0..1500 {
@@ -124,11 +128,11 @@ fn q09_a_handle_works_on_both_sides_of_a_fork() {
     assert!(queue.is_empty().expect("a queue that works"));
 }
 
-#[test]
-fn q09_both_sides_of_a_fork_can_wait() {
+fn q09_both_sides_of_a_fork_can_wait(transport: &str) {
     let _watchdog = Watchdog::start("two that wait after a fork", LIMIT);
-    let place = Place::new();
-    let queue = Queue::<(u8, u32)>::create(&place.transport, "q", &QueueOptions::new()).expect("a free name");
+    let place = Place::new(transport);
+    let queue =
+        Queue::<(u8, u32)>::create(&*place.transport, "q", &QueueOptions::new()).expect("a free name");
     let mut peer = place.start("fork-waiting", &["q"]);
     while queue.stat().expect("a queue that works").waiting_getters < 2 {
         std::thread::yield_now();

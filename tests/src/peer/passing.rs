@@ -16,7 +16,7 @@ pub(super) fn put_inherited(transport: &dyn Transport, text: &str) -> Played {
 pub(super) fn pass_on_inherited(transport: &dyn Transport, text: &str) -> Played {
     let queue = Queue::<String>::inherited(transport)?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["put-inherited", "unused", text]);
+    command.args(["put-inherited", transport.name(), "unused", text]);
     queue.share_with(&mut command)?;
     let status = command.status()?;
     if status.success() { Ok(()) } else { Err(format!("the child failed: {status}").into()) }

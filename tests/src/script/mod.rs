@@ -115,7 +115,7 @@ impl Outcome {
 /// # Errors
 /// The first step whose outcome the contract does not allow.
 pub fn check(transport: &dyn Transport, script: &[Step]) -> Result<(), String> {
-    let mut reference = Reference::new();
+    let mut reference = Reference::new(transport.capabilities().lifetime);
     let mut stage = Stage::new(transport);
     for (number, step) in script.iter().enumerate() {
         let observed = stage.play(step, &reference);

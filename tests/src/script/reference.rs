@@ -1,5 +1,7 @@
 //! A script on the model.
 
+use ipcq_core::Lifetime;
+
 use super::{Action, HANDLES, Outcome, Step};
 use crate::model::{Blob, Model, Patience, Why};
 
@@ -10,13 +12,15 @@ pub struct Reference {
     /// The queue that has the name now.
     named: Option<usize>,
     handles: [Option<usize>; HANDLES],
+    /// Whether a queue ends with its last handle.
+    mortal: bool,
 }
 
 impl Reference {
-    /// No queue, no open handle.
+    /// No queue, no open handle; queues live as `lifetime` says.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(lifetime: Lifetime) -> Self {
+        Self { mortal: lifetime == Lifetime::WhileAnyHandle, ..Self::default() }
     }
 
     /// The queue that `handle` stands for.
@@ -27,6 +31,14 @@ impl Reference {
 
     /// What `step` must come to. Where the contract leaves a choice, `observed` says which was taken.
     pub fn play(&mut self, step: &Step, observed: &Outcome) -> Outcome {
+        let outcome = self.play_step(step, observed);
+        if self.mortal && !self.handles.contains(&self.named) {
+            self.named = None;
+        }
+        outcome
+    }
+
+    fn play_step(&mut self, step: &Step, observed: &Outcome) -> Outcome {
         match &step.action {
             Action::Create { capacity, max_message } => {
                 self.create(step.handle, Model::new(*capacity, *max_message))
