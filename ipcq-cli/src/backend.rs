@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use ipcq_core::os::directory::Location;
 use ipcq_core::{Channel, CreateError, OpenError, QueueName, QueueOptions, RemoveError, Transport};
+use ipcq_pipe::PipeTransport;
 use ipcq_shm::ShmTransport;
 
 use crate::failure::Failure;
 use crate::keeper;
 
 /// The transports that this version can use, the default first.
-const BUILT_IN: &[&str] = &["shm"];
+const BUILT_IN: &[&str] = &["shm", "pipe"];
 
 /// The transport of that name.
 fn transport(name: &str) -> Result<Box<dyn Transport>, Failure> {
     match name {
         "shm" => Ok(Box::new(ShmTransport::new())),
-        "pipe" | "zmq" => Err(Failure::failed(format!(
+        "pipe" => Ok(Box::new(PipeTransport::new())),
+        "zmq" => Err(Failure::failed(format!(
             "the transport {name} is not built into this ipcq; available: {}",
             BUILT_IN.join(", ")
         ))),
