@@ -272,10 +272,12 @@ impl Conduit {
         closed
     }
 
-    /// Closes the queue, lets nobody take what is in it, and wakes everyone.
-    pub(crate) fn mark_removed(&self) {
-        self.header().get.0.removed.store(1, Ordering::SeqCst);
+    /// Closes the queue, lets nobody take what is in it, and wakes everyone; returns whether nobody had done so
+    /// before, which is true for one of all who ever do.
+    pub(crate) fn mark_removed(&self) -> bool {
+        let first = self.header().get.0.removed.swap(1, Ordering::SeqCst) == 0;
         self.end(CLOSED | REMOVED);
+        first
     }
 
     fn end(&self, flags: u64) {

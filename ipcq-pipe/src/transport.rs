@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ipcq_core::os::directory::{FileId, Found, Location, QueueDirectory, above_stdio};
+use ipcq_core::os::directory::{FileId, Found, Location, QueueDirectory, Removal, above_stdio};
 use ipcq_core::os::failure::Failure;
 use ipcq_core::os::inherit::{Inheritable, Inherited};
 use ipcq_core::os::machine;
@@ -225,13 +225,12 @@ impl Transport for PipeTransport {
         // Ending a queue and then finding that its name stays would destroy it half.
         directory.check_removal(&found).map_err(|failure| failure.into_backend(&label))?;
         let failed = |failure: Failure| failure.into_backend(&label);
-        let already = match self.open_conduit(name, &directory, &found) {
+        let first = match self.open_conduit(name, &directory, &found) {
             Ok(conduit) => {
-                let already = conduit.is_removed();
-                conduit.mark_removed();
+                let first = conduit.mark_removed();
                 // The FIFO first: a control file without one is of a dead queue, and found by its name.
                 names::unlink_fifo(&directory, &fifo_name(name, conduit.identity().incarnation));
-                already
+                Some(first)
             }
             // It may have users, whom this process cannot tell: they would wait for ever.
             Err(OpenError::Backend(error)) if error.is_no_room() => return Err(error.into()),
@@ -242,17 +241,19 @@ impl Transport for PipeTransport {
             // Nobody holds it: it is gone, but for its files.
             Err(OpenError::Missing { .. }) => {
                 names::sweep(&directory, Some(name)).map_err(failed)?;
-                true
+                Some(false)
             }
             // What is no queue, or one of an earlier boot, has no users.
             Err(_) => {
                 names::unlink_all(&directory, name).map_err(failed)?;
-                false
+                None
             }
         };
         let unlinked = directory.unlink_if(&QueueDirectory::file_name(name, NAME), found.id());
-        unlinked.map_err(failed)?;
-        if already { Err(RemoveError::missing(label)) } else { Ok(()) }
+        // Of those who remove one queue, the first that ended it did it; what could not be ended is unlinked once.
+        let unlinked = unlinked.map_err(failed)?;
+        let won = first.unwrap_or(unlinked == Removal::Removed);
+        if won { Ok(()) } else { Err(RemoveError::missing(label)) }
     }
 
     fn list(&self) -> Result<Vec<QueueName>, BackendError> {
