@@ -36,7 +36,7 @@ pub fn q13_racing_removers_get_one_winner<H: Harness>(stage: &Stage<H>) {
     const REMOVERS: usize = 4;
     for round in 0..30 {
         let text = format!("round-{round}");
-        stage.create(&text, &QueueOptions::new());
+        let _held = stage.create(&text, &QueueOptions::new());
         let start = Barrier::new(REMOVERS);
         let remove = || {
             start.wait();
