@@ -201,7 +201,7 @@ impl Conduit {
         Tail(self.header().tail.0.load(Ordering::SeqCst))
     }
 
-    fn head(&self) -> u64 {
+    pub(crate) fn head(&self) -> u64 {
         self.header().head.0.load(Ordering::SeqCst)
     }
 

@@ -40,6 +40,18 @@ impl TwoSided for Conduit {
         }
     }
 
+    fn capacity(&self) -> usize {
+        self.identity().capacity
+    }
+
+    fn backlog(&self, side: Side) -> usize {
+        let len = usize::try_from(self.tail().since(self.head())).unwrap_or(0);
+        match side {
+            Side::Put => self.capacity().saturating_sub(len),
+            Side::Get => len,
+        }
+    }
+
     fn is_closed(&self) -> bool {
         self.tail().is_closed()
     }

@@ -149,7 +149,7 @@ impl Segment {
         Position(self.header().tail.0.load(Ordering::SeqCst))
     }
 
-    fn head(&self) -> Position {
+    pub(crate) fn head(&self) -> Position {
         Position(self.header().head.0.load(Ordering::SeqCst))
     }
 

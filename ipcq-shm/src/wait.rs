@@ -37,6 +37,18 @@ impl TwoSided for Segment {
         }
     }
 
+    fn capacity(&self) -> usize {
+        self.identity().capacity
+    }
+
+    fn backlog(&self, side: Side) -> usize {
+        let len = self.tail().since(self.head());
+        match side {
+            Side::Put => self.capacity().saturating_sub(len),
+            Side::Get => len,
+        }
+    }
+
     fn is_closed(&self) -> bool {
         self.tail().is_closed()
     }

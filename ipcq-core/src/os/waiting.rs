@@ -9,7 +9,8 @@
 
 use std::cell::Cell;
 use std::hint;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,11 +33,18 @@ const TURN: Duration = Duration::from_millis(2);
 /// not.
 const ABSENCE: Duration = Duration::from_millis(100);
 
-/// When this process's turns began, on each side of a queue: one object for each queue and process.
+/// The fewest and the most pauses that a waiter makes before it looks.
+const PAUSES: RangeInclusive<u32> = 4..=32;
+
+/// Every so many waits that look at once, one makes pauses instead, to learn whether they would be of use.
+const PROBE: u32 = 8;
+
+/// When this process's turns began, and how it waits, on each side of a queue: one object for each queue and process.
 #[derive(Debug)]
 pub struct Turns {
     start: Instant,
     sides: [Turn; 2],
+    paces: [Pace; 2],
 }
 
 /// In nanoseconds since the start of the turns.
@@ -47,9 +55,43 @@ struct Turn {
     seen: AtomicU64,
 }
 
+/// How long a waiter pauses before it looks.
+///
+/// Who looks all the time takes the other side's words from its cache with every message, so that both go at the pace
+/// of the transfers. Where messages come one behind the other, it is better to look a little later and find some. Where
+/// each is an answer to the last, pauses would only make it late. A wait that paused tells which it is, by how many
+/// messages, or how much room, it found. (64 B one at a time, two cores, medians of ten interleaved runs, in millions
+/// of messages a second, without and with: 1x1 10.6 and 17.8, 4x4 13.1 and 18.7, 1x1 at a capacity of 10 11.1 and 12.4.)
+#[derive(Debug, Default)]
+struct Pace {
+    pauses: AtomicU32,
+    waits: AtomicU32,
+}
+
+impl Pace {
+    fn pauses(&self) -> u32 {
+        let pauses = self.pauses.load(Ordering::Relaxed);
+        let probes = pauses == 0 && self.waits.fetch_add(1, Ordering::Relaxed) % PROBE == 0;
+        if probes { *PAUSES.start() } else { pauses }
+    }
+
+    /// After `pauses`, a wait found that `found` calls could go on, of `most` that ever can. Where that is much of it,
+    /// the other side may have had to wait meanwhile.
+    fn learn(&self, pauses: u32, found: usize, most: usize) {
+        let next = if (2..=most / 4).contains(&found) {
+            (2 * pauses).min(*PAUSES.end())
+        } else if pauses > *PAUSES.start() {
+            pauses / 2
+        } else {
+            0
+        };
+        self.pauses.store(next, Ordering::Relaxed);
+    }
+}
+
 impl Default for Turns {
     fn default() -> Self {
-        Self { start: Instant::now(), sides: Default::default() }
+        Self { start: Instant::now(), sides: Default::default(), paces: Default::default() }
     }
 }
 
@@ -125,6 +167,12 @@ pub trait TwoSided {
     /// Whether a caller on `side` can go on, at an instant inside the call: there is room, or a message.
     fn can_go_on(&self, side: Side) -> bool;
 
+    /// How many messages the queue takes.
+    fn capacity(&self) -> usize;
+
+    /// How many calls on `side` could go on, as far as can be seen without waiting: a hint.
+    fn backlog(&self, side: Side) -> usize;
+
     /// Whether the queue is closed.
     fn is_closed(&self) -> bool;
 
@@ -151,7 +199,7 @@ pub trait TwoSided {
             return if self.close_if_abandoned() { Ok(()) } else { Err(Late) };
         }
         let mut gives_way = self.give_way(side, wait);
-        if !gives_way && spin(wait, ready) {
+        if !gives_way && self.spin_at_pace(side, wait, ready) {
             return Ok(());
         }
         let _counted = self.count_waiter(side);
@@ -177,6 +225,20 @@ pub trait TwoSided {
             }
             self.do_chores(&|| !ready() && !wait.is_over());
         }
+    }
+
+    /// Looks until it is `ready`, as [`spin`] does, after some pauses if they are of use; returns whether it is.
+    fn spin_at_pace(&self, side: Side, wait: Wait, ready: impl Fn() -> bool) -> bool {
+        let pace = &self.turns().paces[usize::from(side == Side::Get)];
+        let pauses = pace.pauses();
+        for _ in 0..pauses {
+            hint::spin_loop();
+        }
+        let is_ready = spin(wait, ready);
+        if pauses > 0 {
+            pace.learn(pauses, self.backlog(side), self.capacity());
+        }
+        is_ready
     }
 
     /// Ends this process's turn if it is over and somebody sleeps on the same side: wakes that one, and says that
