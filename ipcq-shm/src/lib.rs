@@ -42,8 +42,9 @@
 //!
 //! A process in another PID namespace (a container) than the queue's maker is refused when it opens the queue, since
 //! the thread ids in the locks would mean other threads to it; it can remove the queue, which takes no lock. Using a queue inside a signal handler is not
-//! supported. Whoever may write a queue's file can truncate it, and end those that use it: that is not defended
-//! against, and the default directory is private.
+//! supported. Whoever may write a queue's file can truncate it, or punch holes into it on a full file system,
+//! and end those that use it: that is not defended against, and the default directory is private. (Holes that are there
+//! when a queue is opened are filled as far as the links and both ends of the queue go, or the queue is refused.)
 //!
 //! A process may fork while it has queues open; both sides go on using them. A child is a producer of a queue made
 //! with `auto_close` only once it puts. Nothing else in a process may open and close the file of one of its named

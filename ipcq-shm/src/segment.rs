@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use ipcq_core::os::failure::Failure;
@@ -15,7 +15,7 @@ use ipcq_core::os::waiting::{Turns, TwoSided};
 use ipcq_core::{BackendError, BackendErrorKind, Identity, OpenError, QueueName};
 
 use crate::layout::{CHUNKS_AT, Header, LINKS_AT, SLOTS, SLOTS_AT};
-use crate::map::Map;
+use crate::map::{Map, chunks_in};
 use crate::position::{CHUNK, CLOSED, MAX_CAPACITY, Position, REMOVED};
 use crate::ring::Ring;
 use crate::storage::{OPEN_FILES, Storage};
@@ -72,6 +72,9 @@ impl Segment {
         let identity = Identity::new(crate::NAME, place, fixed.incarnation, fixed.capacity, &fixed.options());
         let segment = Self::assemble(map, storage, identity);
         segment.check_positions(label)?;
+        segment.check_memory().map_err(|source| {
+            Failure::new("its memory has holes that could not be filled", source).into_backend(label)
+        })?;
         segment.upkeep(|| true);
         Ok(segment)
     }
@@ -115,6 +118,18 @@ impl Segment {
             _ if self.is_removed() => Ok(()),
             _ => Err(OpenError::mismatch(label, "length", "above its capacity", "one within it")),
         }
+    }
+
+    /// Sees to it that the links have memory, and the chunks in which the queue begins and ends: somebody may have made
+    /// a file with holes there, and touching one ends the process when there is no memory left. All of it has memory
+    /// in a queue that nobody meddled with, which costs next to nothing to find out.
+    fn check_memory(&self) -> io::Result<()> {
+        let chunks = chunks_in(&self.storage)?;
+        self.storage.reserve(LINKS_AT, chunks as usize * size_of::<AtomicU32>())?;
+        for chunk in [self.ring().tail().chunk(), self.ring().head().chunk()] {
+            self.storage.reserve(CHUNKS_AT + chunk as usize * CHUNK, CHUNK)?;
+        }
+        Ok(())
     }
 
     pub(crate) const fn identity(&self) -> &Identity {

@@ -9,4 +9,5 @@ use crate::laboratory;
 fn q17_no_room_is_said_at_once() {
     let outcome = laboratory::run(&["full-disk", "shm"], Duration::from_secs(60));
     assert!(outcome.number("own") >= 50, "the queue hardly grew");
+    assert_eq!(outcome.number("holes"), 2);
 }

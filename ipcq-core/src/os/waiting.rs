@@ -71,7 +71,7 @@ struct Pace {
 impl Pace {
     fn pauses(&self) -> u32 {
         let pauses = self.pauses.load(Ordering::Relaxed);
-        let probes = pauses == 0 && self.waits.fetch_add(1, Ordering::Relaxed) % PROBE == 0;
+        let probes = pauses == 0 && self.waits.fetch_add(1, Ordering::Relaxed).is_multiple_of(PROBE);
         if probes { *PAUSES.start() } else { pauses }
     }
 

@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ipcq_core::{Batch, Channel, CreateError, PutFault, QueueName, QueueOptions, Transport, Wait};
+use ipcq_core::{Batch, Channel, CreateError, OpenError, PutFault, QueueName, QueueOptions, Transport, Wait};
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sched::CloneFlags;
 use nix::sys::statvfs::statvfs;
 
@@ -19,6 +20,8 @@ const SIZE: usize = 8 << 20;
 const AT_ONCE: Duration = Duration::from_millis(250);
 /// What a put that fails may leave reserved.
 const SPARE: u64 = 64 << 10;
+/// Where the links begin, and the first chunk; see the layout in `ipcq-shm`.
+const HOLES: [i64; 2] = [64 << 10, 4160 << 10];
 /// The deadline of puts that must not wait for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -38,9 +41,10 @@ pub fn full_disk(make: impl FnOnce(&Path) -> Box<dyn Transport>, directory: &Pat
     let around = disk.fill_around()?;
     disk.fill_in_a_batch()?;
     disk.create_on_a_full_disk()?;
+    let holes = disk.open_with_holes()?;
     survey(&mut cell, &[Vec::new()])?;
     cell.clear()?;
-    Ok(format!("full_disk: own={own} around={around}"))
+    Ok(format!("full_disk: own={own} around={around} holes={holes}"))
 }
 
 struct Disk<'a, 'b> {
@@ -148,6 +152,32 @@ impl Disk<'_, '_> {
         let made = self.cell.transport().create(&other, &QueueOptions::new());
         made.map_err(|error| format!("with room again create says: {error}"))?;
         self.cell.transport().remove(&other).map_err(|error| error.to_string())
+    }
+
+    /// A queue's file with holes in it, as somebody may make one; returns how many kinds of hole were tried.
+    fn open_with_holes(&self) -> Result<usize, String> {
+        let name = QueueName::new("holes").map_err(|error| error.to_string())?;
+        let transport = self.cell.transport();
+        for at in HOLES {
+            let made = transport.create(&name, &QueueOptions::new()).map_err(|error| error.to_string())?;
+            made.put(&[b"in the first chunk"], Wait::No).map_err(|fault| fault.to_string())?;
+            drop(made);
+            let new = self.cell.files_now().map_err(|error| error.to_string())?;
+            let file = new.difference(&self.cell.files).next().ok_or("the queue has no file")?;
+            let file = self.directory.join("queues").join(file);
+            let file = File::options().write(true).open(file).map_err(|error| error.to_string())?;
+            let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+            fallocate(&file, hole, at, 4096).map_err(|error| error.to_string())?;
+            drop(file);
+            let filler = self.take_all_room()?;
+            match transport.open(&name) {
+                Err(OpenError::Backend(error)) if error.is_no_room() => {}
+                other => return Err(format!("with a hole at {at} open says {other:?}")),
+            }
+            std::fs::remove_file(filler).map_err(|error| error.to_string())?;
+            transport.remove(&name).map_err(|error| format!("with a hole at {at} remove says {error}"))?;
+        }
+        Ok(HOLES.len())
     }
 
     fn put(&self, message: Message) -> Result<(), PutFault> {
