@@ -13,6 +13,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use crate::conduit::Storage;
+use crate::kernel::PAGE;
 use crate::layout::{BLOCK, COUNT, POOL_AT, PutSide, TAGS_AT};
 use crate::map::{Damage, Map, blocks_in};
 use crate::record::{Extent, Extents};
@@ -27,8 +28,9 @@ const TRIM_STEP: u32 = 4096;
 /// the message.
 const GROW_STEP: u32 = 32;
 
-/// Blocks in a page of memory.
+/// Blocks in a page of memory, and tags.
 const PER_PAGE: u32 = 4;
+const TAGS_PER_PAGE: u32 = 1024;
 
 /// A block that is free and has memory.
 const FREE: u32 = 0;
@@ -183,10 +185,17 @@ impl Pool<'_> {
 
     /// Reserves the memory of blocks from `first` on, and of their tags.
     fn reserve(&self, first: u32, count: u32) -> io::Result<()> {
-        const TAGS_PER_PAGE: u32 = 1024;
-        let (before, after) = (first / TAGS_PER_PAGE, (first + count).div_ceil(TAGS_PER_PAGE));
-        self.storage.reserve(TAGS_AT + before as usize * 4096, (after - before) as usize * 4096)?;
-        self.storage.reserve(place(first), count as usize * BLOCK)
+        let (at, len) = tag_pages(first, first + count);
+        self.storage.reserve(at, len)?;
+        let reserved = self.storage.reserve(place(first), count as usize * BLOCK);
+        reserved.inspect_err(|_| self.storage.release(at, len))
+    }
+
+    /// Gives back the memory of blocks from `first` to before `end`, which are no blocks any more, and of their tags.
+    fn release(&self, first: u32, end: u32) {
+        let (at, len) = tag_pages(first, end.max(first));
+        self.storage.release(at, len);
+        self.storage.release(place(first), end.saturating_sub(first) as usize * BLOCK);
     }
 
     /// Forgets what was given to a message that did not come to be.
@@ -214,7 +223,7 @@ impl Pool<'_> {
         }
         self.side().trimmed.store(0, Ordering::Relaxed);
         let in_file = blocks_in(self.storage).unwrap_or(blocks);
-        self.storage.release(place(blocks), in_file.saturating_sub(blocks) as usize * BLOCK);
+        self.release(blocks, in_file);
     }
 
     /// Gives the memory of free blocks beyond `keep` back; returns whether there may be more to do, so that the lock
@@ -229,7 +238,7 @@ impl Pool<'_> {
         }
         if end < blocks {
             side.blocks.store(end, Ordering::Release);
-            self.storage.release(place(end), (blocks - end) as usize * BLOCK);
+            self.release(end, blocks);
             return end > keep;
         }
         let more = self.trim_inside(keep, end, is_free);
@@ -326,6 +335,13 @@ const fn tag_of(number: u64) -> u32 {
 fn too_large() -> io::Error {
     let text = "the queue's memory, or this process's address space, is as large as it can be";
     io::Error::new(io::ErrorKind::OutOfMemory, text)
+}
+
+/// Where the pages of tags are, and how many bytes they have, that hold those of blocks from `first` to before `end`
+/// and none of a block before, but for the first page of all, which is always there.
+fn tag_pages(first: u32, end: u32) -> (usize, usize) {
+    let (before, after) = (first.div_ceil(TAGS_PER_PAGE).max(1), end.div_ceil(TAGS_PER_PAGE).max(1));
+    (TAGS_AT + before as usize * PAGE, after.saturating_sub(before) as usize * PAGE)
 }
 
 const fn place(block: u32) -> usize {

@@ -105,3 +105,196 @@ impl Flow<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::forget;
+    use std::sync::Arc;
+    use std::thread;
+
+    use ipcq_core::{Capacity, GetFault, Identity, PutFault, QueueOptions, Wait};
+
+    use crate::conduit::Conduit;
+    use crate::kernel::Pipe;
+    use crate::record::LARGE;
+    use crate::size;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    fn conduit(capacity: usize) -> Result<Arc<Conduit>, Box<dyn std::error::Error>> {
+        let pipe = Pipe::unnamed()?;
+        let settled = size::settle(&pipe, capacity, Capacity::Exactly(capacity))?;
+        let identity = Identity::new(crate::NAME, None, 1, capacity, &QueueOptions::new());
+        Ok(Conduit::create(tempfile::tempfile_in("/dev/shm")?.into(), pipe, settled, identity)?)
+    }
+
+    fn fill(conduit: &Conduit, messages: std::ops::Range<u8>) -> Tested {
+        for message in messages {
+            conduit.put(&[&[message]], Wait::No)?;
+        }
+        Ok(())
+    }
+
+    fn drain(conduit: &Conduit) -> Result<Vec<u8>, GetFault> {
+        let (mut message, mut all) = (Vec::new(), Vec::new());
+        loop {
+            match conduit.get(&mut message, Wait::No) {
+                Ok(()) => all.extend(&message),
+                Err(GetFault::Empty) => return Ok(all),
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Runs `life` in a thread that ends with what it has: to the kernel, that is how a process dies.
+    fn dies(life: impl FnOnce() + Send) {
+        thread::scope(|scope| scope.spawn(life).join()).expect("a thread that ends by itself");
+    }
+
+    /// A getter that read `records` of them and died.
+    fn getter_dies(conduit: &Conduit, records: usize) {
+        dies(|| {
+            forget(conduit.lock_get(Wait::Forever));
+            conduit.flow().read(&mut vec![0; records * LARGE]).expect("records that are there");
+        });
+    }
+
+    /// A putter that wrote `messages` and died before it published them.
+    fn putter_dies(conduit: &Conduit, messages: &[&[u8]]) {
+        dies(|| {
+            forget(conduit.lock_put(Wait::Forever));
+            let flow = conduit.flow();
+            for (message, number) in messages.iter().zip(flow.tail().count()..) {
+                let mut record = [0; LARGE];
+                flow.stage(&mut record, number, &[message], message.len()).expect("there is room");
+                flow.write(&record).expect("there is room");
+            }
+        });
+    }
+
+    #[test]
+    fn what_a_dead_getter_had_read_was_taken_and_no_more() -> Tested {
+        for read in 0..=4 {
+            let conduit = conduit(4)?;
+            fill(&conduit, 0..4)?;
+            getter_dies(&conduit, read);
+            assert_eq!(conduit.len()?, 4 - read);
+            assert_eq!(drain(&conduit)?, (u8::try_from(read)?..4).collect::<Vec<_>>());
+            fill(&conduit, 0..4)?;
+            assert!(matches!(conduit.put(&[b"x"], Wait::No), Err(PutFault::Full)));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_putter_finds_the_room_that_a_dead_getter_left() -> Tested {
+        let conduit = conduit(2)?;
+        fill(&conduit, 0..2)?;
+        getter_dies(&conduit, 1);
+        fill(&conduit, 2..3)?;
+        assert!(matches!(conduit.put(&[b"x"], Wait::No), Err(PutFault::Full)));
+        assert_eq!(drain(&conduit)?, [1, 2]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_dead_putter_had_written_is_put() -> Tested {
+        for before in [0, 3] {
+            for taken in 0..=usize::from(before) {
+                let conduit = conduit(8)?;
+                fill(&conduit, 0..before)?;
+                let mut message = Vec::new();
+                (0..taken).try_for_each(|_| conduit.get(&mut message, Wait::No))?;
+                putter_dies(&conduit, &[&[7], &[8]]);
+                assert_eq!(conduit.len()?, usize::from(before) - taken + 2);
+                fill(&conduit, 9..10)?;
+                let left = (0..before).skip(taken).chain(7..10);
+                assert_eq!(drain(&conduit)?, left.collect::<Vec<_>>());
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_getter_finds_what_a_dead_putter_had_written() -> Tested {
+        let conduit = conduit(8)?;
+        putter_dies(&conduit, &[&[7]]);
+        let mut message = Vec::new();
+        conduit.get(&mut message, Wait::No)?;
+        assert_eq!(message, [7]);
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_is_put_behind_the_end_by_the_dead() -> Tested {
+        let conduit = conduit(8)?;
+        fill(&conduit, 0..1)?;
+        putter_dies(&conduit, &[&[7]]);
+        conduit.close();
+        assert_eq!(conduit.len()?, 1);
+        let mut message = Vec::new();
+        conduit.get(&mut message, Wait::No)?;
+        assert_eq!(message, [0]);
+        assert!(matches!(conduit.get(&mut message, Wait::No), Err(GetFault::Closed)));
+        Ok(())
+    }
+
+    #[test]
+    fn both_sides_can_die() -> Tested {
+        let conduit = conduit(8)?;
+        fill(&conduit, 0..3)?;
+        putter_dies(&conduit, &[&[3]]);
+        getter_dies(&conduit, 2);
+        assert_eq!(conduit.len()?, 2);
+        assert_eq!(drain(&conduit)?, [2, 3]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_memory_of_a_message_that_never_came_to_be_is_given_back() -> Tested {
+        const LEN: usize = 20 << 20;
+        let conduit = conduit(8)?;
+        let empty = conduit.bytes()?;
+        dies(|| {
+            forget(conduit.lock_put(Wait::Forever));
+            let mut record = [0; LARGE];
+            let flow = conduit.flow();
+            flow.stage(&mut record, flow.tail().count(), &[&vec![1; LEN]], LEN).expect("there is room");
+        });
+        assert!(conduit.bytes()? > LEN as u64);
+        conduit.upkeep(|| true);
+        assert_eq!(conduit.len()?, 0);
+        assert!(conduit.bytes()? <= empty + 64 * 1024, "{} bytes", conduit.bytes()?);
+        Ok(())
+    }
+
+    #[test]
+    fn foreign_bytes_are_damage() -> Tested {
+        for foreign in [&[0; LARGE][..], &[7; 100], &[0xff; 4096]] {
+            let conduit = conduit(8)?;
+            conduit.flow().pipe.write(foreign)?;
+            fill(&conduit, 0..1)?;
+            putter_dies(&conduit, &[]);
+            for _ in 0..2 {
+                let outcome = conduit.put(&[b"x"], Wait::No);
+                assert!(matches!(outcome, Err(PutFault::Backend(_))), "{outcome:?}");
+            }
+            let mut message = Vec::new();
+            let outcome = conduit.get(&mut message, Wait::No);
+            assert!(matches!(outcome, Err(GetFault::Backend(_))), "{outcome:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_pipe_that_something_else_emptied_is_damage() -> Tested {
+        let conduit = conduit(8)?;
+        fill(&conduit, 0..4)?;
+        conduit.flow().pipe.read(&mut [0; 2 * LARGE])?;
+        let mut message = Vec::new();
+        assert!(matches!(conduit.get(&mut message, Wait::No), Err(GetFault::Backend(_))));
+        conduit.flow().pipe.read(&mut [0; LARGE])?;
+        assert!(matches!(conduit.get(&mut message, Wait::No), Err(GetFault::Backend(_))));
+        Ok(())
+    }
+}

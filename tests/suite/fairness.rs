@@ -37,7 +37,7 @@ fn q10_sixty_four_getters_share_one_message(transport: &str) {
 /// Starts `parties` processes of one role beside one of the other, at capacity 1, and asserts that they share.
 fn assert_fair(transport: &str, role: &str, parties: usize, other: &str) {
     let _watchdog = Watchdog::start("processes that share", Duration::from_secs(60));
-    let place = Place::new(transport);
+    let place = Place::alone(transport);
     let queue =
         Queue::<u8>::create(&*place.transport, "q", &QueueOptions::new().capacity(1)).expect("a free name");
     let mut processes: Vec<_> = (0..parties).map(|_| place.start(role, &["q"])).collect();

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use ipcq_core::conformance::Watchdog;
-use ipcq_core::{QueueName, QueueOptions, Transport};
+use ipcq_core::{QueueName, QueueOptions};
 use ipcq_tests::history::{Call, Effect, History, check};
 use ipcq_tests::process::{Process, now};
 
