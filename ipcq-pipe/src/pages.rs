@@ -66,6 +66,9 @@ impl Flow<'_> {
             side.waste.store(0, Ordering::Relaxed);
         }
         let may_waste = side.waste.load(Ordering::Relaxed) < self.spare_pages;
+        // Putters, of whom this is the only one now, make it no emptier.
+        let is_empty = || fill.is_none() && !may_waste && self.pipe.len() == Ok(0);
+        let fill = if is_empty() { Some(0) } else { fill };
         let records = match fill {
             Some(0) => left,
             Some(fill) => left.min(per_page - fill),
