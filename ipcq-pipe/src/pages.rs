@@ -106,3 +106,95 @@ impl PutSide {
         self.fill.store(UNKNOWN, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use ipcq_core::{Batch, Identity, Limit, QueueOptions, Wait};
+
+    use crate::conduit::Conduit;
+    use crate::kernel::{PAGE, Pipe};
+    use crate::record::{LARGE, SMALL};
+    use crate::size::{Settled, messages_in};
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    /// A queue whose pipe has no page to spare.
+    fn conduit(record: usize) -> Result<Arc<Conduit>, Box<dyn std::error::Error>> {
+        let pipe = Pipe::unnamed()?;
+        pipe.set_size(4 * PAGE)?;
+        let capacity = messages_in(4, record);
+        let identity = Identity::new(crate::NAME, None, 1, capacity, &QueueOptions::new());
+        let file = tempfile::tempfile_in("/dev/shm")?.into();
+        Ok(Conduit::create(file, pipe, Settled { record, capacity }, identity)?)
+    }
+
+    fn batch(messages: usize) -> Batch {
+        let mut batch = Batch::new();
+        (0..messages).for_each(|_| batch.push(b"message"));
+        batch
+    }
+
+    /// A small generator of numbers that look random (xorshift).
+    fn random(state: &mut usize, below: usize) -> usize {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state % below
+    }
+
+    /// Puts and takes some, one by one and in batches, and fills the queue to the last place.
+    #[test]
+    fn batches_waste_no_page_that_the_capacity_needs() -> Tested {
+        for record in [SMALL, LARGE] {
+            let conduit = conduit(record)?;
+            let capacity = conduit.identity().capacity;
+            let mut state = 7;
+            for _ in 0..2000 {
+                let some = random(&mut state, 90);
+                match random(&mut state, 4) {
+                    0 => drop(conduit.put_many(&batch(some), 0, Wait::No)),
+                    1 => drop(conduit.put(&[b"message"], Wait::No)),
+                    2 => drop(conduit.get_many(&mut Batch::new(), Limit::messages(some), Wait::No)),
+                    _ => {
+                        let room = capacity - conduit.len()?;
+                        let (done, outcome) = conduit.put_many(&batch(room), 0, Wait::No);
+                        assert!(done == room && outcome.is_ok(), "{done} of {room}: {outcome:?}");
+                        assert!(conduit.is_full());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same while a getter empties it now and then.
+    #[test]
+    fn nor_do_they_while_somebody_takes() -> Tested {
+        for record in [SMALL, LARGE] {
+            let conduit = conduit(record)?;
+            let done = AtomicBool::new(false);
+            thread::scope(|scope| -> Tested {
+                let getter = scope.spawn(|| {
+                    let mut state = 9;
+                    while !done.load(Ordering::Relaxed) || !conduit.is_empty() {
+                        let limit = Limit::messages(1 + random(&mut state, 100));
+                        drop(conduit.get_many(&mut Batch::new(), limit, Wait::No));
+                    }
+                });
+                let mut state = 11;
+                for _ in 0..2000 {
+                    let some = 1 + random(&mut state, 100);
+                    let (put, outcome) = conduit.put_many(&batch(some), 0, Wait::Forever);
+                    assert!(put == some && outcome.is_ok(), "{put} of {some}: {outcome:?}");
+                }
+                done.store(true, Ordering::Relaxed);
+                getter.join().map_err(|_| "the getter failed".into())
+            })?;
+        }
+        Ok(())
+    }
+}
