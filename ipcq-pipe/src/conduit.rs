@@ -13,6 +13,7 @@ use ipcq_core::os::inherit::Inheritable;
 use ipcq_core::os::open_files::OpenFiles;
 use ipcq_core::os::participants::{Slot, Table};
 use ipcq_core::os::presence::Presence;
+use ipcq_core::os::two_lock::TwoLock;
 use ipcq_core::os::waiting::{Turns, TwoSided};
 use ipcq_core::{BackendError, BackendErrorKind, Identity, OpenError, QueueName};
 

@@ -19,48 +19,15 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
+use ipcq_core::os::refusal::{Damage, GetRefusal, PutRefusal, Stuck};
+use ipcq_core::os::two_lock::PORTION;
+
 use crate::conduit::Storage;
 use crate::kernel::Pipe;
-use crate::layout::{CLOSED, COUNT, GetSide, PORTION, PutSide, REMOVED};
-use crate::map::{Damage, Map};
-use crate::pool::{Pool, Stuck};
+use crate::layout::{CLOSED, COUNT, GetSide, PutSide, REMOVED};
+use crate::map::Map;
+use crate::pool::Pool;
 use crate::record::{self, Extents, HEADER, LARGE, max_extents};
-
-/// Why a message was not put.
-#[derive(Debug)]
-pub(crate) enum PutRefusal {
-    Full,
-    Closed,
-    Stuck(Stuck),
-}
-
-/// Why a message was not taken.
-#[derive(Debug)]
-pub(crate) enum GetRefusal {
-    Empty,
-    Closed,
-    /// The buffer must hold this many bytes first.
-    TooSmall(usize),
-    Damage,
-}
-
-impl From<Stuck> for PutRefusal {
-    fn from(stuck: Stuck) -> Self {
-        Self::Stuck(stuck)
-    }
-}
-
-impl From<Damage> for PutRefusal {
-    fn from(Damage: Damage) -> Self {
-        Self::Stuck(Stuck::Damage)
-    }
-}
-
-impl From<Damage> for GetRefusal {
-    fn from(Damage: Damage) -> Self {
-        Self::Damage
-    }
-}
 
 /// The tail as it was at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

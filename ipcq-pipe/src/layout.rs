@@ -44,9 +44,6 @@ pub(crate) const REMOVED: u64 = 1 << 62;
 /// The rest of `tail`: how many messages were ever put.
 pub(crate) const COUNT: u64 = REMOVED - 1;
 
-/// The most messages that are written before they are published, or read before they are given up.
-pub(crate) const PORTION: usize = 64;
-
 /// A part of the header that has two cache lines of its own, because the processor fetches them in pairs.
 #[repr(C, align(128))]
 pub(crate) struct Apart<T>(pub(crate) T);

@@ -83,7 +83,6 @@
 //! of it ends, for the kernel, the record lock that says that this process is alive.
 
 mod conduit;
-mod explain;
 mod flow;
 mod kernel;
 mod layout;

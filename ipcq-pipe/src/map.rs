@@ -10,16 +10,13 @@ use std::slice;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipcq_core::os::participants::Slot;
+use ipcq_core::os::refusal::Damage;
 use memmap2::{MmapOptions, MmapRaw};
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::conduit::Storage;
 use crate::layout::{BLOCK, Header, LENGTHS_AT, MAX_BLOCKS, MAX_CAPACITY, POOL_AT, SLOTS, SLOTS_AT, TAGS_AT};
 use crate::record::Extent;
-
-/// Something that no queue can have put there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Damage;
 
 /// The mapping of a control file.
 #[derive(Debug)]

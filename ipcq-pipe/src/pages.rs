@@ -6,7 +6,7 @@
 //! it is cut where pages end, for which putters keep how far the last page is filled.
 //!
 //! That is uncertain when getters may have emptied the pipe meanwhile, for then the next record begins a page of its
-//! own. Getters give up what they read [`PORTION`](crate::layout::PORTION) messages later at most, so a pipe whose
+//! own. Getters give up what they read [`PORTION`] messages later at most, so a pipe whose
 //! counts are further apart has not been empty. Where it is uncertain, a write of whole pages makes it certain again
 //! and wastes one page at most; those wasted are counted until they have been read, and when as many are as the
 //! pipe can spare, records are written one by one.
@@ -15,8 +15,9 @@ use std::sync::atomic::Ordering;
 
 use crate::flow::Flow;
 use crate::kernel::PAGE;
-use crate::layout::{PORTION, PutSide};
-use crate::pool::Stuck;
+use crate::layout::PutSide;
+use ipcq_core::os::refusal::Stuck;
+use ipcq_core::os::two_lock::PORTION;
 
 /// It is not known how far the last page is filled.
 pub(crate) const UNKNOWN: u32 = u32::MAX;
@@ -113,6 +114,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
+    use ipcq_core::os::two_lock::TwoLock;
     use ipcq_core::{Batch, Identity, Limit, QueueOptions, Wait};
 
     use crate::conduit::Conduit;

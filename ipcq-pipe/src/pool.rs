@@ -12,10 +12,12 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
+use ipcq_core::os::refusal::{Damage, Stuck};
+
 use crate::conduit::Storage;
 use crate::kernel::PAGE;
 use crate::layout::{BLOCK, COUNT, POOL_AT, PutSide, TAGS_AT};
-use crate::map::{Damage, Map, blocks_in};
+use crate::map::{Map, blocks_in};
 use crate::record::{Extent, Extents};
 
 /// Blocks that an empty queue keeps: 48 KiB of warm memory, with which it has less than 128 KiB.
@@ -38,26 +40,6 @@ const FREE: u32 = 0;
 const COLD: u32 = 1;
 /// Set in the tag of a block that was given out; the rest is the number of its message.
 const OWNED: u32 = 1 << 31;
-
-/// Why a message could not be stored.
-#[derive(Debug)]
-pub(crate) enum Stuck {
-    Damage,
-    /// No memory, or no address space, could be had.
-    NoRoom(io::Error),
-}
-
-impl From<Damage> for Stuck {
-    fn from(Damage: Damage) -> Self {
-        Self::Damage
-    }
-}
-
-impl From<io::Error> for Stuck {
-    fn from(error: io::Error) -> Self {
-        Self::NoRoom(error)
-    }
-}
 
 /// The messages whose blocks are in use: numbers from `head` to before `tail`.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipcq_core::os::directory::QueueDirectory;
 use ipcq_core::os::failure::Failure;
+use ipcq_core::os::two_lock::TwoLock;
 use ipcq_core::os::waiting::TwoSided;
 use ipcq_core::os::{inherit, process};
 use ipcq_core::{BackendError, Batch, Channel, GetFault, Identity, Limit, PutFault, Stat, Wait};

@@ -8,7 +8,7 @@
 //! Record sizes are powers of two no larger than a page, so that a record never lies in two pages of the pipe, and
 //! the kernel writes and reads each whole.
 
-use crate::map::Damage;
+use ipcq_core::os::refusal::Damage;
 
 /// What stands before the message.
 pub(crate) const HEADER: usize = 8;

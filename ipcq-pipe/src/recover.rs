@@ -17,12 +17,13 @@ use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 
-use crate::flow::{Flow, PutRefusal};
+use ipcq_core::os::refusal::{Damage, PutRefusal, Stuck};
+use ipcq_core::os::two_lock::PORTION;
+
+use crate::flow::Flow;
 use crate::kernel::Peek;
-use crate::layout::PORTION;
-use crate::map::Damage;
 use crate::pages::UNKNOWN;
-use crate::pool::{Live, Stuck};
+use crate::pool::Live;
 use crate::record;
 
 impl Flow<'_> {
@@ -112,6 +113,8 @@ mod tests {
     use std::sync::Arc;
     use std::thread;
 
+    use ipcq_core::os::two_lock::TwoLock;
+    use ipcq_core::os::waiting::Patience;
     use ipcq_core::{Capacity, GetFault, Identity, PutFault, QueueOptions, Wait};
 
     use crate::conduit::Conduit;
@@ -154,7 +157,7 @@ mod tests {
     /// A getter that read `records` of them and died.
     fn getter_dies(conduit: &Conduit, records: usize) {
         dies(|| {
-            forget(conduit.lock_get(Wait::Forever));
+            forget(conduit.lock_get(Wait::Forever, &Patience::default(), false));
             conduit.flow().read(&mut vec![0; records * LARGE]).expect("records that are there");
         });
     }

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use ipcq_core::os::process;
+use ipcq_core::os::two_lock::TwoLock;
 use ipcq_core::os::waiting::TwoSided;
 
 use crate::conduit::Conduit;
@@ -60,7 +61,7 @@ impl Conduit {
 
     /// To be called when a message was taken that did not fit into its record.
     #[cold]
-    pub(crate) fn memory_was_freed(&self) {
+    pub(crate) fn start_reaper_if_useful(&self) {
         if self.reaper.running.load(Ordering::Relaxed) != process::epoch() && self.has_much() {
             self.start_reaper();
         }

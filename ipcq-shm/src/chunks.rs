@@ -9,8 +9,10 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
+use ipcq_core::os::refusal::Stuck;
+
 use crate::layout::{CHUNKS_AT, LINKS_AT, PutSide};
-use crate::map::{Damage, Map, chunks_in};
+use crate::map::{Map, chunks_in};
 use crate::position::{CHUNK, MAX_CHUNKS, Position};
 use crate::storage::Storage;
 
@@ -24,26 +26,6 @@ pub(crate) const TRIM_STEP: u32 = 64;
 
 const LINK: u32 = MAX_CHUNKS - 1;
 const MARK: u32 = 1 << 31;
-
-/// Why the tail could not go on.
-#[derive(Debug)]
-pub(crate) enum Stuck {
-    Damage,
-    /// No memory, or no address space, could be had.
-    NoRoom(io::Error),
-}
-
-impl From<Damage> for Stuck {
-    fn from(Damage: Damage) -> Self {
-        Self::Damage
-    }
-}
-
-impl From<io::Error> for Stuck {
-    fn from(error: io::Error) -> Self {
-        Self::NoRoom(error)
-    }
-}
 
 /// The chunks of a segment.
 #[derive(Clone, Copy, Debug)]
@@ -319,6 +301,8 @@ const fn place(chunk: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use ipcq_core::{Identity, QueueOptions, Wait};
+
+    use ipcq_core::os::two_lock::TwoLock;
 
     use super::*;
     use crate::segment::Segment;

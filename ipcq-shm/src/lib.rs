@@ -52,7 +52,6 @@
 
 mod chunks;
 mod ending;
-mod explain;
 mod layout;
 mod map;
 mod operate;

@@ -10,16 +10,13 @@ use std::slice;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipcq_core::os::participants::Slot;
+use ipcq_core::os::refusal::Damage;
 use memmap2::{MmapOptions, MmapRaw};
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::layout::{CHUNKS_AT, Header, LINKS_AT, SLOTS, SLOTS_AT};
 use crate::position::{CHUNK, MAX_CHUNKS};
 use crate::storage::Storage;
-
-/// A number in the segment that no queue can have put there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Damage;
 
 /// The mapping of a segment.
 #[derive(Debug)]

@@ -20,47 +20,13 @@
 use std::ptr;
 use std::sync::atomic::Ordering;
 
-use crate::chunks::{Chunks, Stuck};
-use crate::map::{Damage, Map};
+use ipcq_core::os::refusal::{Damage, GetRefusal, PutRefusal, Stuck};
+
+use crate::chunks::Chunks;
+use crate::map::Map;
 use crate::position::{CHUNK, CLOSED, Position, REMOVED, UNIT};
 use crate::run::{RECORD_HEADER, Run, length_in, record_header, span};
 use crate::storage::Storage;
-
-/// Why a record was not put.
-#[derive(Debug)]
-pub(crate) enum PutRefusal {
-    Full,
-    Closed,
-    Stuck(Stuck),
-}
-
-/// Why a record was not taken.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum GetRefusal {
-    Empty,
-    Closed,
-    /// The buffer must hold this many bytes first.
-    TooSmall(usize),
-    Damage,
-}
-
-impl From<Stuck> for PutRefusal {
-    fn from(stuck: Stuck) -> Self {
-        Self::Stuck(stuck)
-    }
-}
-
-impl From<Damage> for PutRefusal {
-    fn from(Damage: Damage) -> Self {
-        Self::Stuck(Stuck::Damage)
-    }
-}
-
-impl From<Damage> for GetRefusal {
-    fn from(Damage: Damage) -> Self {
-        Self::Damage
-    }
-}
 
 /// The ring in a segment. Who calls `stage`, `publish` and `extend` holds the putters' lock, who calls `find`,
 /// `copy` and `take` the getters'.

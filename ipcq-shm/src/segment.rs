@@ -304,6 +304,8 @@ mod tests {
 
     use ipcq_core::{GetFault, PutFault, QueueOptions, Wait};
 
+    use ipcq_core::os::two_lock::TwoLock;
+
     use super::*;
     use crate::run::record_header;
 

@@ -68,7 +68,7 @@ impl Segment {
 
     /// To be called when an end of the queue has entered a chunk, or memory of a dead putter was found.
     #[cold]
-    pub(crate) fn memory_was_freed(&self) {
+    pub(crate) fn start_reaper_if_useful(&self) {
         if self.has_much() && self.reaper.running.load(Ordering::Relaxed) != process::epoch() {
             self.start_reaper();
         }
@@ -117,6 +117,8 @@ fn reap(segment: &Weak<Segment>) {
 #[cfg(test)]
 mod tests {
     use ipcq_core::{GetFault, Identity, QueueOptions, Wait};
+
+    use ipcq_core::os::two_lock::TwoLock;
 
     use super::*;
     use crate::layout::CHUNKS_AT;

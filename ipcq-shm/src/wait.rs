@@ -4,8 +4,9 @@ use ipcq_core::os::event::Event;
 use ipcq_core::os::lock::{NotLocked, RobustGuard, RobustLock};
 pub(crate) use ipcq_core::os::participants::Side;
 use ipcq_core::os::participants::{Producers, Waiting};
-use ipcq_core::os::waiting::{Late, Patience, Turns, TwoSided};
-use ipcq_core::{GetFault, PutFault, Wait};
+use ipcq_core::os::two_lock::TwoLock;
+use ipcq_core::os::waiting::{Patience, Turns, TwoSided};
+use ipcq_core::{Identity, PutFault, Wait};
 
 use crate::segment::Segment;
 
@@ -37,14 +38,14 @@ impl TwoSided for Segment {
         }
     }
 
-    fn capacity(&self) -> usize {
-        self.identity().capacity
+    fn identity(&self) -> &Identity {
+        self.identity()
     }
 
     fn backlog(&self, side: Side) -> usize {
         let len = self.tail().since(self.head());
         match side {
-            Side::Put => self.capacity().saturating_sub(len),
+            Side::Put => self.identity().capacity.saturating_sub(len),
             Side::Get => len,
         }
     }
@@ -81,33 +82,10 @@ impl Segment {
         TwoSided::event(self, side)
     }
 
-    /// Wakes one more caller on `side` if it can go on as well.
-    #[inline]
-    pub(crate) fn pass_on(&self, side: Side) {
-        TwoSided::pass_on(self, side);
-    }
-
-    /// Wakes one caller on `side` that is asleep.
-    #[inline]
-    pub(crate) fn wake_if_asleep(&self, side: Side) {
-        TwoSided::wake_if_asleep(self, side);
-    }
-
-    /// Takes the putters' lock, and repairs what its last holder left behind if it died.
-    #[inline]
-    pub(crate) fn lock_put(&self, wait: Wait) -> Result<RobustGuard<'_>, PutFault> {
-        let patience = Patience::default();
-        match self.header().put.0.lock.lock_until(|| patience.deadline(wait)) {
-            Ok(guard) if guard.is_recovered() => self.lock_put_after_death(guard, wait, &patience),
-            Ok(guard) => Ok(guard),
-            Err(NotLocked) => Err(self.no_putting(wait)),
-        }
-    }
-
     /// Repairs what the last holder left behind; where that is much, the rest is done in between the operations of
     /// others, and this one.
     #[cold]
-    fn lock_put_after_death<'a>(
+    pub(crate) fn lock_put_after_death<'a>(
         &'a self,
         guard: RobustGuard<'a>,
         wait: Wait,
@@ -126,55 +104,5 @@ impl Segment {
             chunks.sweep();
         }
         Ok(guard)
-    }
-
-    /// Why the putters' lock was not had.
-    #[cold]
-    fn no_putting(&self, wait: Wait) -> PutFault {
-        match wait {
-            Wait::Forever | Wait::Until(_) => PutFault::Timeout,
-            Wait::No if self.tail().is_closed() => PutFault::Closed,
-            Wait::No if self.is_full() => PutFault::Full,
-            Wait::No => PutFault::Busy,
-        }
-    }
-
-    /// Takes the getters' lock, whose holders leave nothing to repair when they die.
-    #[inline]
-    pub(crate) fn lock_get(&self, wait: Wait, patience: &Patience) -> Result<RobustGuard<'_>, GetFault> {
-        match self.header().get.0.lock.lock_until(|| patience.deadline(wait)) {
-            Ok(guard) => Ok(guard),
-            Err(NotLocked) if wait != Wait::No => Err(GetFault::Timeout),
-            Err(NotLocked) if !self.is_empty() => Err(GetFault::Busy),
-            Err(NotLocked) if self.tail().is_closed() => Err(GetFault::Closed),
-            Err(NotLocked) => Err(GetFault::Empty),
-        }
-    }
-
-    /// Takes the getters' lock for a call that has messages, and would like more.
-    pub(crate) fn lock_get_more(&self, wait: Wait, patience: &Patience) -> Result<RobustGuard<'_>, GetFault> {
-        let more = self.header().get.0.lock.lock_until(|| patience.deadline_for_more(wait));
-        more.map_err(|NotLocked| GetFault::Busy)
-    }
-
-    /// Waits until a putter can go on.
-    #[cold]
-    pub(crate) fn wait_for_room(&self, wait: Wait) -> Result<(), PutFault> {
-        if wait == Wait::No {
-            return Err(PutFault::Full);
-        }
-        self.wait_on(Side::Put, wait).map_err(|Late| PutFault::Timeout)
-    }
-
-    /// Waits until a getter can go on.
-    #[cold]
-    pub(crate) fn wait_for_message(&self, wait: Wait) -> Result<(), GetFault> {
-        if wait == Wait::No {
-            // One step; a thread does the rest, for the caller does not want to wait.
-            self.upkeep(|| false);
-            self.memory_was_freed();
-            return if self.close_if_abandoned() { Ok(()) } else { Err(GetFault::Empty) };
-        }
-        self.wait_on(Side::Get, wait).map_err(|Late| GetFault::Timeout)
     }
 }

@@ -1,5 +1,5 @@
 //! What several backends need of the operating system: who this thread is ([`process`]), a lock that the kernel
-//! repairs ([`lock`]), sleep and wake ([`event`], [`waiting`]), who is alive in a queue ([`participants`],
+//! repairs ([`lock`]), sleep and wake ([`event`], [`waiting`]), the calls of a queue with two of them ([`two_lock`], [`refusal`]), who is alive in a queue ([`participants`],
 //! [`presence`]), the directory of its files ([`directory`]), its memory ([`storage`], [`open_files`], [`fixed`]), and
 //! how a child gets it ([`inherit`]).
 //!
@@ -23,5 +23,7 @@ pub mod open_files;
 pub mod participants;
 pub mod presence;
 pub mod process;
+pub mod refusal;
 pub mod storage;
+pub mod two_lock;
 pub mod waiting;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::event::Event;
 use super::lock::{PATIENCE, RobustLock, SLICE};
 use super::participants::{Side, Waiting};
-use crate::Wait;
+use crate::{Identity, Wait};
 
 /// How long a waiter spins alone.
 const SPIN: Duration = Duration::from_micros(20);
@@ -140,6 +140,12 @@ impl Patience {
         }
     }
 
+    /// When a call that gets stops waiting for the getters' lock; one that has messages would like `more`.
+    #[must_use]
+    pub fn deadline_of_get(&self, wait: Wait, more: bool) -> Option<Instant> {
+        if more { self.deadline_for_more(wait) } else { self.deadline(wait) }
+    }
+
     /// The same for a call that has what it came for, and would like more.
     #[must_use]
     pub fn deadline_for_more(&self, wait: Wait) -> Option<Instant> {
@@ -167,8 +173,8 @@ pub trait TwoSided {
     /// Whether a caller on `side` can go on, at an instant inside the call: there is room, or a message.
     fn can_go_on(&self, side: Side) -> bool;
 
-    /// How many messages the queue takes.
-    fn capacity(&self) -> usize;
+    /// What was fixed when the queue was made.
+    fn identity(&self) -> &Identity;
 
     /// How many calls on `side` could go on, as far as can be seen without waiting: a hint.
     fn backlog(&self, side: Side) -> usize;
@@ -236,7 +242,7 @@ pub trait TwoSided {
         }
         let is_ready = spin(wait, ready);
         if pauses > 0 {
-            pace.learn(pauses, self.backlog(side), self.capacity());
+            pace.learn(pauses, self.backlog(side), self.identity().capacity);
         }
         is_ready
     }
