@@ -124,11 +124,14 @@ mod tests {
 
     type Tested = Result<(), Box<dyn std::error::Error>>;
 
-    /// A queue whose pipe has no page to spare.
-    fn conduit(record: usize) -> Result<Arc<Conduit>, Box<dyn std::error::Error>> {
+    /// Record sizes, and how many pages a pipe of eight has to spare.
+    const KINDS: [(usize, usize); 4] = [(SMALL, 0), (LARGE, 0), (SMALL, 2), (LARGE, 2)];
+
+    /// A queue whose pipe has so many pages to spare.
+    fn conduit(record: usize, spare: usize) -> Result<Arc<Conduit>, Box<dyn std::error::Error>> {
         let pipe = Pipe::unnamed()?;
-        pipe.set_size(4 * PAGE)?;
-        let capacity = messages_in(4, record);
+        pipe.set_size(8 * PAGE)?;
+        let capacity = messages_in(8 - spare, record);
         let identity = Identity::new(crate::NAME, None, 1, capacity, &QueueOptions::new());
         let file = tempfile::tempfile_in("/dev/shm")?.into();
         Ok(Conduit::create(file, pipe, Settled { record, capacity }, identity)?)
@@ -151,8 +154,8 @@ mod tests {
     /// Puts and takes some, one by one and in batches, and fills the queue to the last place.
     #[test]
     fn batches_waste_no_page_that_the_capacity_needs() -> Tested {
-        for record in [SMALL, LARGE] {
-            let conduit = conduit(record)?;
+        for (record, spare) in KINDS {
+            let conduit = conduit(record, spare)?;
             let capacity = conduit.identity().capacity;
             let mut state = 7;
             for _ in 0..2000 {
@@ -176,8 +179,8 @@ mod tests {
     /// The same while a getter empties it now and then.
     #[test]
     fn nor_do_they_while_somebody_takes() -> Tested {
-        for record in [SMALL, LARGE] {
-            let conduit = conduit(record)?;
+        for (record, spare) in KINDS {
+            let conduit = conduit(record, spare)?;
             let done = AtomicBool::new(false);
             thread::scope(|scope| -> Tested {
                 let getter = scope.spawn(|| {
