@@ -181,6 +181,7 @@ mod options;
 pub mod os;
 pub mod queue;
 mod registry;
+mod system_limit;
 mod transport;
 
 pub use address::QueueAddress;
@@ -198,4 +199,5 @@ pub use name::{NameError, QueueName};
 pub use options::{Capacity, QueueOptions};
 pub use queue::Queue;
 pub use registry::{OpenAddress, register_transport};
+pub use system_limit::SystemLimit;
 pub use transport::{Capabilities, Channel, Identity, Lifetime, Stat, Transport};

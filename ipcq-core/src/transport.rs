@@ -12,6 +12,7 @@ use crate::error::{BackendError, CreateError, GetFault, OpenError, PutFault, Rem
 use crate::message::{Batch, Limit};
 use crate::name::QueueName;
 use crate::options::QueueOptions;
+use crate::system_limit::SystemLimit;
 use crate::{Wait, address::QueueAddress};
 
 /// A backend: it makes, opens, removes and lists queues.
@@ -64,6 +65,13 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the directory cannot be read.
     fn list(&self) -> Result<Vec<QueueName>, BackendError>;
+
+    /// What the system allows this backend beyond its [`capabilities`](Self::capabilities), and what to change for
+    /// more: for people who ask why something cannot be had. Only looks, and leaves out what it cannot find out. The
+    /// default names nothing.
+    fn limits(&self) -> Vec<SystemLimit> {
+        Vec::new()
+    }
 
     /// Removes what dead processes and earlier boots left behind, never what is alive. Returns a line for each
     /// thing removed.

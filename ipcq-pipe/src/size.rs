@@ -8,15 +8,18 @@ use std::fs;
 use std::io;
 
 use ipcq_core::os::failure::Failure;
-use ipcq_core::{BackendErrorKind, Capacity};
+use ipcq_core::{BackendErrorKind, Capacity, SystemLimit};
 use nix::errno::Errno;
 
 use crate::kernel::{PAGE, Pipe};
 use crate::layout::MAX_CAPACITY;
-use crate::record::{LARGE, SMALL};
+use crate::record::{HEADER, LARGE, SMALL};
 
 const MAX_SIZE: &str = "/proc/sys/fs/pipe-max-size";
 const USER_PAGES: &str = "/proc/sys/fs/pipe-user-pages-soft";
+const USER_PAGES_HARD: &str = "/proc/sys/fs/pipe-user-pages-hard";
+/// The size that the number of pipes of a user is counted in.
+const MEBIBYTE: usize = 1 << 20;
 
 /// Pages that a pipe should have beyond those that hold its capacity, where the system allows it: so many can be
 /// wasted by batches before their records are written one by one (64 bytes in batches of 64, 1x1: 5 M/s with spare
@@ -35,6 +38,35 @@ pub(crate) struct Settled {
 pub(crate) fn largest() -> usize {
     let size = setting(MAX_SIZE).unwrap_or(1 << 20);
     messages_in(size / PAGE, SMALL).min(MAX_CAPACITY)
+}
+
+/// What the system allows, and what that comes to.
+pub(crate) fn limits() -> Vec<SystemLimit> {
+    let size = setting(MAX_SIZE);
+    let (soft, hard) = (setting(USER_PAGES), setting(USER_PAGES_HARD));
+    let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+    let pages = |setting: Option<usize>| setting.filter(|pages| *pages > 0).map(number);
+    let messages = |record| number(messages_in(size.unwrap_or(MEBIBYTE) / PAGE, record).min(MAX_CAPACITY));
+    let full_pipes = soft.filter(|pages| *pages > 0).map(|pages| number(pages / (MEBIBYTE / PAGE)));
+    let small = messages(SMALL);
+    vec![
+        SystemLimit::new("pipe-max-size", size.map(number), "bytes").with_advice(
+            "for queues of more messages: sysctl fs.pipe-max-size=BYTES (as root); \
+             twice as many bytes hold twice as many messages",
+        ),
+        SystemLimit::new("pipe-user-pages-soft", pages(soft), "pages of 4096 bytes").with_advice(
+            "for more pipe queues of one user: sysctl fs.pipe-user-pages-soft=PAGES (as root); 0 is no limit",
+        ),
+        SystemLimit::new("pipe-user-pages-hard", pages(hard), "pages of 4096 bytes"),
+        SystemLimit::new("pipes of 1 MiB for each user", full_pipes, "pipes"),
+        SystemLimit::new("largest capacity", Some(small), "messages"),
+        SystemLimit::new("message inside the pipe", Some(number(LARGE - HEADER)), "bytes")
+            .with_meaning(format!("at most, with a capacity of up to {}", messages(LARGE))),
+        SystemLimit::new("message inside a full-size pipe", Some(number(SMALL - HEADER)), "bytes")
+            .with_meaning(format!(
+                "at most, with a capacity of up to {small}; longer ones lie beside the pipe"
+            )),
+    ]
 }
 
 /// How many records of `record` bytes fit into `pages`.
@@ -115,6 +147,15 @@ mod tests {
             }
         }
         assert_eq!(messages_in(256, SMALL), 16321);
+    }
+
+    #[test]
+    fn the_limits_are_those_that_creation_keeps() {
+        let limits = limits();
+        let value = |name: &str| limits.iter().find(|limit| limit.name == name).and_then(|limit| limit.value);
+        assert_eq!(value("largest capacity"), u64::try_from(largest()).ok());
+        assert_eq!(value("pipe-max-size"), setting(MAX_SIZE).and_then(|bytes| u64::try_from(bytes).ok()));
+        assert_eq!(value("message inside the pipe"), Some(120));
     }
 
     /// The kernel's part of it: whatever is read in between, so many records fit, and often no more.

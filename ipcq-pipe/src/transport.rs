@@ -10,7 +10,7 @@ use ipcq_core::os::inherit::{Inheritable, Inherited};
 use ipcq_core::os::machine;
 use ipcq_core::{
     BackendError, BackendErrorKind, Capabilities, Channel, CreateError, Identity, Lifetime, OpenError,
-    QueueName, QueueOptions, RemoveError, Transport, register_transport,
+    QueueName, QueueOptions, RemoveError, SystemLimit, Transport, register_transport,
 };
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -257,7 +257,7 @@ impl Transport for PipeTransport {
     }
 
     fn list(&self) -> Result<Vec<QueueName>, BackendError> {
-        let failed = |failure: Failure| failure.into_backend(format_args!("{NAME}:(all)"));
+        let failed = |failure: Failure| failure.into_backend(NAME);
         let names = match self.location.open() {
             Ok(directory) => directory.list(NAME).map_err(failed)?,
             Err(failure) if failure.is_missing() => return Ok(Vec::new()),
@@ -271,8 +271,12 @@ impl Transport for PipeTransport {
         Ok(names.into_iter().filter(|name| !is_dead(name)).collect())
     }
 
+    fn limits(&self) -> Vec<SystemLimit> {
+        size::limits()
+    }
+
     fn collect_garbage(&self) -> Result<Vec<String>, BackendError> {
-        let failed = |failure: Failure| failure.into_backend(format_args!("{NAME}:(all)"));
+        let failed = |failure: Failure| failure.into_backend(NAME);
         let directory = match self.location.open() {
             Ok(directory) => directory,
             Err(failure) if failure.is_missing() => return Ok(Vec::new()),

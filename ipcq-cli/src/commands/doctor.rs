@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
-use ipcq_core::Transport;
+use ipcq_core::{SystemLimit, Transport};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::statvfs;
@@ -51,13 +51,46 @@ struct Report {
     open_files_allowed: Option<u64>,
     address_space: Option<u64>,
     pid_namespace: Option<u64>,
+    /// What the system allows this transport alone.
+    limits: Vec<Limit>,
     advice: Vec<String>,
+}
+
+/// Something that is limited.
+#[derive(Debug, Serialize)]
+struct Limit {
+    name: &'static str,
+    /// `null` is no limit.
+    value: Option<u64>,
+    unit: &'static str,
+    meaning: Option<String>,
+    #[serde(skip)]
+    advice: Option<String>,
+}
+
+impl From<SystemLimit> for Limit {
+    fn from(limit: SystemLimit) -> Self {
+        let SystemLimit { name, value, unit, meaning, advice, .. } = limit;
+        Self { name, value, unit, meaning, advice }
+    }
+}
+
+impl Limit {
+    /// What people read of it.
+    fn text(&self) -> String {
+        let value =
+            self.value.map_or_else(|| "unlimited".to_owned(), |value| format!("{value} {}", self.unit));
+        self.meaning.as_ref().map_or_else(|| value.clone(), |meaning| format!("{value} {meaning}"))
+    }
 }
 
 pub(super) fn run(backends: &Backends, format: Format) -> Result<(), Failure> {
     let directory = crate::backend::directory();
     let mut text = String::new();
-    for transport in backends.all()? {
+    for (number, transport) in backends.all()?.into_iter().enumerate() {
+        if number > 0 && format == Format::Text {
+            text.push('\n');
+        }
         let report = Report::of(&*transport, directory.clone())
             .map_err(|error| Failure::system("this system could not be examined", &error))?;
         text.push_str(&match format {
@@ -96,6 +129,7 @@ impl Report {
             address_space: limit(address_space),
             pid_namespace: pid_namespace(),
             directory,
+            limits: transport.limits().into_iter().map(Limit::from).collect(),
             advice: Vec::new(),
         };
         report.advice = report.advise();
@@ -146,6 +180,7 @@ impl Report {
                     .to_owned(),
             );
         }
+        advice.extend(self.limits.iter().filter_map(|limit| limit.advice.clone()));
         advice
     }
 
@@ -175,6 +210,9 @@ impl Report {
         let mut text = String::new();
         for (name, value) in lines {
             let _ = writeln!(text, "{name:<16} {value}");
+        }
+        for limit in &self.limits {
+            let _ = writeln!(text, "{:<16} {}", limit.name, limit.text());
         }
         for advice in &self.advice {
             let _ = writeln!(text, "{:<16} {advice}", "to change");
