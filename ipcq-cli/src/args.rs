@@ -9,6 +9,8 @@ use bytesize::ByteSize;
 use clap::{Parser, Subcommand, ValueEnum};
 use ipcq_core::{Capacity, QueueOptions};
 
+use crate::backend::BUILT_IN;
+
 /// Queues between processes: bounded, exact, and safe against crashes.
 ///
 /// QUEUE is a name, or a name with its transport, as in shm:jobs. A duration is written 500ms, 2s or 1m; a size
@@ -19,8 +21,7 @@ use ipcq_core::{Capacity, QueueOptions};
 #[derive(Debug, Parser)]
 #[command(name = "ipcq", version, max_term_width = 110, subcommand_required = true)]
 pub(crate) struct Args {
-    /// The transport to make a queue on, or to look for one on [env: IPCQ_TRANSPORT] [default: shm]
-    #[arg(short, long, global = true, value_name = "TRANSPORT")]
+    #[arg(short, long, global = true, value_name = "TRANSPORT", help = transport_help())]
     pub(crate) transport: Option<String>,
     /// How stat, ls, gc, doctor and bench print: text for people, or one json object a line
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
@@ -33,6 +34,15 @@ pub(crate) struct Args {
     verbose: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+fn transport_help() -> String {
+    format!(
+        "The transport to make a queue on, or the only one to look for queues on: {} (a list of them for bench) \
+         [env: IPCQ_TRANSPORT] [default: {}]",
+        BUILT_IN.join(", "),
+        BUILT_IN[0]
+    )
 }
 
 impl Args {
@@ -65,6 +75,9 @@ pub(crate) enum Command {
     /// Run the textbook program in real processes: producers put and exit, then consumers start and print
     Demo(DemoArgs),
     /// Make a queue; it stays until it is removed
+    ///
+    /// A queue on a transport whose queues end with the last process that holds them (pipe) is held by a process that
+    /// this command leaves behind. It ends when the queue is removed; if it is killed, the queue is gone.
     Create(CreateArgs),
     /// Put messages: the arguments, or the lines of stdin
     Put(PutArgs),
@@ -274,7 +287,7 @@ pub(crate) struct BenchArgs {
     /// How often each measurement is repeated; the median counts
     #[arg(long, value_name = "N", default_value = "5", value_parser = positive, allow_hyphen_values = true)]
     pub(crate) repetitions: NonZeroUsize,
-    /// Leave out the reference, crossbeam-channel between threads
+    /// Leave out the reference: crossbeam-channel between threads, or for pipe the raw kernel pipe between processes
     #[arg(long)]
     pub(crate) no_reference: bool,
 }
@@ -298,6 +311,8 @@ pub(crate) enum Role {
     DemoConsumer,
     BenchProducer,
     BenchConsumer,
+    RawProducer,
+    RawConsumer,
 }
 
 impl Role {
@@ -308,6 +323,8 @@ impl Role {
             Self::DemoConsumer => "demo-consumer",
             Self::BenchProducer => "bench-producer",
             Self::BenchConsumer => "bench-consumer",
+            Self::RawProducer => "raw-producer",
+            Self::RawConsumer => "raw-consumer",
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ipcq_core::os::directory::Location;
+use ipcq_core::os::directory::{Location, QueueDirectory};
 use ipcq_core::{Channel, CreateError, OpenError, QueueName, QueueOptions, RemoveError, Transport};
 use ipcq_pipe::PipeTransport;
 use ipcq_shm::ShmTransport;
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::keeper;
 
 /// The transports that this version can use, the default first.
-const BUILT_IN: &[&str] = &["shm", "pipe"];
+pub(crate) const BUILT_IN: &[&str] = &["shm", "pipe"];
 
 /// The transport of that name.
 fn transport(name: &str) -> Result<Box<dyn Transport>, Failure> {
@@ -28,6 +28,11 @@ fn transport(name: &str) -> Result<Box<dyn Transport>, Failure> {
             BUILT_IN.join(", ")
         ))),
     }
+}
+
+/// Whether queues of `transport` are pipes, and so to be measured beside pipes.
+pub(crate) fn is_made_of_pipes(transport: &dyn Transport) -> bool {
+    transport.name() == "pipe"
 }
 
 /// Which transports a command works with.
@@ -101,7 +106,7 @@ impl Backends {
         let (transport, name) = self.place(queue)?;
         if keeper::is_needed(&*transport) {
             return Ok(match keeper::start(&*transport, &name, options)? {
-                Ok(()) => Made::Now(transport.open(&name)?),
+                Ok(channel) => Made::Now(channel),
                 Err(failure) => Made::Before(failure),
             });
         }
@@ -148,17 +153,21 @@ impl Backends {
 
     /// Removes `queue`, which need not be sound enough to be opened; returns what messages to people call it.
     pub(crate) fn remove(&self, queue: &str) -> Result<String, Failure> {
-        let named = self.named(queue)?;
-        let mut candidates = self.candidates(&named)?;
-        if candidates.len() > 1 {
-            candidates.retain(|transport| !is_missing(&transport.open(&named.name)));
-        }
-        match self.the_one(queue, candidates, |transport| transport.name())? {
-            Some(transport) => {
-                transport.remove(&named.name)?;
-                Ok(format!("{}:{}", transport.name(), named.name))
+        let Named { name, .. } = &self.named(queue)?;
+        let mut candidates = self.candidates(&self.named(queue)?)?;
+        let gone = candidates.iter().position(|transport| is_left_behind(&**transport, name));
+        let gone = gone.map(|place| candidates.remove(place));
+        candidates.retain(|transport| !is_missing(&transport.open(name)));
+        match (self.the_one(queue, candidates, |transport| transport.name())?, gone) {
+            (Some(transport), _) => {
+                transport.remove(name)?;
+                Ok(format!("{}:{name}", transport.name()))
             }
-            None => Err(RemoveError::missing(queue).into()),
+            (None, Some(transport)) => match transport.remove(name) {
+                Err(RemoveError::Missing { queue }) => Err(Failure::gone_and_removed(&queue)),
+                removed => Ok(removed.map(|()| format!("{}:{name}", transport.name()))?),
+            },
+            (None, None) => Err(RemoveError::missing(self.full_name(queue)).into()),
         }
     }
 
@@ -217,15 +226,36 @@ impl Backends {
         }
     }
 
+    /// Why `queue` cannot be opened: there never was one, or it has ended.
     fn missing(&self, queue: &str) -> Failure {
-        let full = match named(queue) {
-            Ok(Named { transport: None, name }) if self.chosen.is_some() || BUILT_IN.len() == 1 => {
-                format!("{}:{name}", self.chosen.as_deref().unwrap_or(BUILT_IN[0]))
-            }
-            _ => queue.to_owned(),
-        };
-        Failure::missing(&full)
+        let left_behind = self.named(queue).and_then(|named| {
+            let mut candidates = self.candidates(&named)?;
+            candidates.retain(|transport| is_left_behind(&**transport, &named.name));
+            Ok(candidates.first().map(|transport| format!("{}:{}", transport.name(), named.name)))
+        });
+        match left_behind {
+            Ok(Some(gone)) => Failure::gone(&gone),
+            _ => Failure::missing(&self.full_name(queue)),
+        }
     }
+
+    /// `queue` with its transport, where only one was looked at.
+    fn full_name(&self, queue: &str) -> String {
+        match (named(queue), &self.chosen) {
+            (Ok(Named { transport: None, name }), Some(chosen)) => format!("{chosen}:{name}"),
+            _ => queue.to_owned(),
+        }
+    }
+}
+
+/// Whether there was a queue `name` on `transport` which has ended with the last process that held it, and whose
+/// files are still there.
+fn is_left_behind(transport: &dyn Transport, name: &QueueName) -> bool {
+    let has_file = || {
+        let directory = Location::from_env().open();
+        directory.and_then(|at| at.find(&QueueDirectory::file_name(name, transport.name()))).is_ok()
+    };
+    keeper::is_needed(transport) && is_missing(&transport.open(name)) && has_file()
 }
 
 fn named(queue: &str) -> Result<Named, Failure> {

@@ -114,6 +114,23 @@ impl Failure {
         Self::new(Status::NothingToDo, text)
     }
 
+    /// That there was a queue of that name, and what it left behind is still there.
+    pub(crate) fn gone(queue: &str) -> Self {
+        let name = queue.rsplit(':').next().unwrap_or(queue);
+        Self::failed(format!(
+            "queue {queue} is gone with all that was in it: no process holds it any more; \
+             make it anew with `ipcq create {name}`, or clear away what is left with `ipcq gc`"
+        ))
+    }
+
+    /// That a queue was to be removed which was gone, and whose files are gone now as well.
+    pub(crate) fn gone_and_removed(queue: &str) -> Self {
+        Self::failed(format!(
+            "queue {queue} was gone already, because no process held it any more; \
+             what it left behind is removed now, and there is nothing more to do"
+        ))
+    }
+
     /// That there is no queue of that name.
     pub(crate) fn missing(queue: &str) -> Self {
         let name = queue.rsplit(':').next().unwrap_or(queue);

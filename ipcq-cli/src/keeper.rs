@@ -6,7 +6,8 @@
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io, thread};
@@ -21,36 +22,50 @@ use crate::failure::Failure;
 /// What a keeper says when the queue is there; anything else is why it is not.
 const READY: &str = "ready";
 
+/// What the maker answers once it has the queue; without it the keeper takes the queue away again, because nobody
+/// knows of it.
+const KEEP: &[u8] = b"keep";
+
 /// What it says first when there was a queue of that name before.
 const EXISTS: &str = "exists: ";
 
 /// How often a keeper looks whether its queue is still there, where the kernel cannot tell it.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// What a keeper finds when it looks for its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    There,
+    Removed,
+    /// It could not look: for want of descriptors, or because the directory was made unsafe. That may pass, and a
+    /// keeper that ended would take the queue with it.
+    Unknown,
+}
+
 /// Whether named queues of `transport` need a keeper to stay.
 pub(crate) fn is_needed(transport: &dyn Transport) -> bool {
     transport.capabilities().lifetime != Lifetime::UntilRemoved
 }
 
-/// Starts a keeper that makes the queue `name` on `transport`, and returns once it has; or says that there is one of
-/// that name already.
+/// Starts a keeper that makes the queue `name` on `transport`, and returns the queue; or says that there is one of that
+/// name already.
 pub(crate) fn start(
     transport: &dyn Transport,
     name: &QueueName,
     options: &QueueOptions,
-) -> Result<Result<(), Failure>, Failure> {
+) -> Result<Result<Arc<dyn Channel>, Failure>, Failure> {
     let failed = |error| Failure::system("the process that keeps the queue could not be started", &error);
     // The file that runs, even where its name was given to another one since.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("ipcq").args(["--transport", transport.name(), "keeper"]).args(arguments(name, options));
-    let streams = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut keeper = streams.spawn().map_err(failed)?;
     let mut answer = String::new();
     if let Some(mut stdout) = keeper.stdout.take() {
         stdout.read_to_string(&mut answer).map_err(failed)?;
     }
     if answer == READY {
-        return Ok(Ok(()));
+        return take(transport, name, keeper).map(Ok);
     }
     let status = keeper.wait().map_err(failed)?;
     if let Some(why) = answer.strip_prefix(EXISTS) {
@@ -59,6 +74,22 @@ pub(crate) fn start(
     let why =
         if answer.is_empty() { format!("the process that should keep it ended: {status}") } else { answer };
     Err(Failure::failed(why))
+}
+
+/// Opens the queue that `keeper` has made, and lets it keep it.
+fn take(transport: &dyn Transport, name: &QueueName, mut keeper: Child) -> Result<Arc<dyn Channel>, Failure> {
+    let channel = transport.open(name).map_err(Failure::from);
+    let taken = channel.and_then(|channel| {
+        let told = keeper.stdin.as_mut().map_or(Ok(()), |stdin| stdin.write_all(KEEP));
+        told.map_err(|error| Failure::system("the process that keeps the queue has ended", &error))?;
+        Ok(channel)
+    });
+    if taken.is_err() {
+        // It is gone when this says why there is none.
+        drop(keeper.stdin.take());
+        let _ = keeper.wait();
+    }
+    taken
 }
 
 /// How `options` are written on the command line of a keeper, which is that of `create`.
@@ -89,9 +120,11 @@ pub(crate) fn run(
     let answer = made.as_ref().map_or_else(String::as_str, |_| READY);
     let said = io::stdout().write_all(answer.as_bytes()).and_then(|()| io::stdout().flush());
     let Ok(channel) = made else { return Ok(()) };
-    // Where the maker was killed, nobody asks for the queue any more.
-    said.and_then(|()| let_go()).map_err(|error| Failure::system("a queue could not be kept", &error))?;
-    wait_for_the_end(transport, name, &*channel);
+    if said.and_then(|()| let_go()).is_ok_and(|wanted| wanted) {
+        wait_for_the_end(transport, name, &*channel);
+    } else if look(transport, name, &*channel) == Found::There {
+        transport.remove(name)?;
+    }
     Ok(())
 }
 
@@ -111,7 +144,7 @@ fn make(
     })
 }
 
-/// Gives up the session and all descriptors of the maker but the standard ones.
+/// Gives up the session and the working directory of the maker, and all its descriptors but the standard ones.
 fn detach() -> io::Result<()> {
     let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
@@ -125,38 +158,49 @@ fn detach() -> io::Result<()> {
         }
     }
     unistd::setsid()?;
-    Ok(())
-}
-
-/// Gives up the standard descriptors, which tells the maker that it may go, and the working directory.
-fn let_go() -> io::Result<()> {
-    let null = fs::File::options().read(true).write(true).open("/dev/null")?;
-    unistd::dup2_stdin(&null)?;
-    unistd::dup2_stdout(&null)?;
-    unistd::dup2_stderr(&null)?;
     Ok(unistd::chdir("/")?)
 }
 
+/// Gives up the standard descriptors, which tells the maker that it may go on; returns whether that wants the queue.
+fn let_go() -> io::Result<bool> {
+    let null = fs::File::options().read(true).write(true).open("/dev/null")?;
+    unistd::dup2_stderr(&null)?;
+    unistd::dup2_stdout(&null)?;
+    let mut answer = Vec::new();
+    io::stdin().take(KEEP.len().try_into().unwrap_or(u64::MAX)).read_to_end(&mut answer)?;
+    unistd::dup2_stdin(&null)?;
+    Ok(answer == KEEP)
+}
+
 fn wait_for_the_end(transport: &dyn Transport, name: &QueueName, channel: &dyn Channel) {
-    let is_there = || {
-        let there = transport.open(name);
-        there.is_ok_and(|found| found.identity().incarnation == channel.identity().incarnation)
-    };
-    let directory = channel.identity().directory.clone();
-    let watch = directory.and_then(|directory| {
-        let watch = Inotify::init(InitFlags::IN_CLOEXEC).ok()?;
-        let deletions = AddWatchFlags::IN_DELETE
-            | AddWatchFlags::IN_MOVED_FROM
-            | AddWatchFlags::IN_DELETE_SELF
-            | AddWatchFlags::IN_MOVE_SELF;
-        watch.add_watch(&directory, deletions).ok()?;
-        Some(watch)
-    });
-    while is_there() {
-        // A user may have few watches: looking now and then does as well.
-        match watch.as_ref().map(Inotify::read_events) {
-            Some(Ok(_)) => {}
-            _ => thread::sleep(LOOK),
+    // Before the first look, so that no removal falls between a look and the wait for the next.
+    let watch = channel.identity().directory.as_deref().and_then(|directory| watch(directory).ok());
+    loop {
+        match look(transport, name, channel) {
+            Found::Removed => return,
+            Found::There if watch.as_ref().is_some_and(|watch| watch.read_events().is_ok()) => {}
+            // A user may have few watches: looking now and then does as well.
+            Found::There | Found::Unknown => thread::sleep(LOOK),
         }
     }
+}
+
+fn look(transport: &dyn Transport, name: &QueueName, channel: &dyn Channel) -> Found {
+    match transport.open(name) {
+        Ok(found) if found.identity().incarnation == channel.identity().incarnation => Found::There,
+        Err(error) if !error.is_missing() => Found::Unknown,
+        // One of the same name is another queue.
+        _ => Found::Removed,
+    }
+}
+
+/// Tells of every deletion in `directory`, and of its own.
+fn watch(directory: &Path) -> nix::Result<Inotify> {
+    let watch = Inotify::init(InitFlags::IN_CLOEXEC)?;
+    let deletions = AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_MOVED_FROM
+        | AddWatchFlags::IN_DELETE_SELF
+        | AddWatchFlags::IN_MOVE_SELF;
+    watch.add_watch(directory, deletions)?;
+    Ok(watch)
 }

@@ -30,9 +30,22 @@ impl Team {
         number: usize,
         messages: u32,
     ) -> Result<(), Failure> {
+        self.start_between([Stdio::null(), Stdio::inherit()], transport, queues, role, number, messages)
+    }
+
+    /// The same with this stdin and this stdout.
+    pub(super) fn start_between(
+        &mut self,
+        [stdin, stdout]: [Stdio; 2],
+        transport: &dyn Transport,
+        queues: &[&dyn Channel],
+        role: Role,
+        number: usize,
+        messages: u32,
+    ) -> Result<(), Failure> {
         // The file that runs, even where its name was given to another one since.
         let mut command = Command::new("/proc/self/exe");
-        command.arg0("ipcq").stdin(Stdio::null());
+        command.arg0("ipcq").stdin(stdin).stdout(stdout);
         command.args(["--transport", transport.name(), "worker", role.as_str()]);
         command.args([number.to_string(), std::process::id().to_string(), messages.to_string()]);
         for queue in queues {
@@ -113,6 +126,6 @@ pub(super) fn run(backends: &Backends, args: WorkerArgs) -> Result<(), Failure> 
     match args.role {
         Role::DemoProducer => demo::produce(&*transport, args.messages),
         Role::DemoConsumer => demo::consume(&*transport),
-        Role::BenchProducer | Role::BenchConsumer => bench::work(&*transport, args.role, args.number),
+        _ => bench::work(&*transport, args.role, args.number),
     }
 }

@@ -23,6 +23,11 @@ fn bench(sandbox: &Sandbox, arguments: &str) -> Vec<Value> {
     done.stdout().lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()
 }
 
+/// What queues of this transport are measured beside, where messages are short.
+fn reference(sandbox: &Sandbox) -> &'static str {
+    if sandbox.transport() == "pipe" { "raw pipe" } else { "crossbeam-channel" }
+}
+
 fn every_measurement_is_a_json_object(sandbox: &Sandbox) {
     let rows = bench(sandbox, "--messages 4000 --size 64,4KiB");
     let throughput: Vec<_> = rows.iter().filter(|row| row["measured"] == "throughput").collect();
@@ -32,23 +37,25 @@ fn every_measurement_is_a_json_object(sandbox: &Sandbox) {
         assert_eq!(row["transport"], sandbox.transport());
         assert!(row["messages_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{row}");
         assert!(row["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{row}");
-        assert_eq!(row["reference"], "crossbeam-channel");
+        assert_eq!(row["reference"], reference(sandbox));
     }
     let round_trips: Vec<_> = rows.iter().filter(|row| row["measured"] == "round_trip").collect();
     // Two sizes, busy and blocking.
     assert_eq!(round_trips.len(), 4, "{rows:#?}");
     for row in round_trips {
+        assert_eq!(row["reference"], reference(sandbox));
         assert!(row["p50_us"].as_f64() <= row["p99_us"].as_f64(), "{row}");
         assert!(row["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{row}");
     }
 }
 
 fn the_table_has_a_row_for_every_measurement(sandbox: &Sandbox) {
-    let command = "bench --messages 2000 --size 64 --producers 2 --repetitions 1";
-    let stdout = sandbox.ipcq(command).done().succeeds().stdout();
+    let command = "bench --messages 2000 --size 64 --producers 2 --repetitions 1 --transport";
+    let stdout = sandbox.ipcq(&format!("{command} {}", sandbox.transport())).done().succeeds().stdout();
     let lines: Vec<_> = stdout.lines().collect();
     assert_eq!(lines.len(), 7, "{stdout}");
     assert!(lines[1].contains("2x1") && lines[1].contains("one"), "{stdout}");
+    assert!(lines[1].contains(reference(sandbox)), "{stdout}");
     assert!(lines[2].contains("2x1") && lines[2].contains("batches of 64"), "{stdout}");
     assert!(lines[4].contains("round trip"), "{stdout}");
     assert!(lines[5].contains("busy") && lines[6].contains("blocking"), "{stdout}");
@@ -65,6 +72,9 @@ fn odd_sizes_and_shapes_are_measured(sandbox: &Sandbox) {
     assert_eq!(rows.len(), 16, "{rows:#?}");
     let throughput = rows.iter().filter(|row| row["measured"] == "throughput");
     throughput.for_each(|row| assert_eq!((&row["producers"], &row["consumers"]), (&3.into(), &2.into())));
+    // A pipe has no messages of no bytes.
+    let empty = rows.iter().filter(|row| row["size"] == 0);
+    empty.for_each(|row| assert_eq!(row["reference"], "crossbeam-channel"));
 }
 
 fn doctor_says_what_this_system_allows(sandbox: &Sandbox) {
@@ -82,6 +92,16 @@ fn doctor_says_what_this_system_allows(sandbox: &Sandbox) {
     let report = report();
     assert_eq!(report["directory"].as_str(), sandbox.directory().to_str());
     assert_eq!(report["kernel_is_new_enough"], true);
+    // What is said of pipes is what the kernel says.
+    let names = ["pipe-max-size", "pipe-user-pages-soft", "pipe-user-pages-hard"];
+    for name in names.into_iter().filter(|_| sandbox.transport() == "pipe") {
+        let limits = report["limits"].as_array().expect("a list");
+        let limit = limits.iter().find(|limit| limit["name"] == name).expect("the limit");
+        let setting = std::fs::read_to_string(format!("/proc/sys/fs/{name}")).expect("the setting");
+        assert_eq!(limit["value"].as_u64().unwrap_or(0), setting.trim().parse::<u64>().expect("a number"));
+        let text = sandbox.ipcq("doctor -t pipe").done().succeeds().stdout();
+        assert!(text.contains(name) && text.contains("largest capacity"), "{text}");
+    }
     assert!(report["free"].as_u64() <= report["size"].as_u64(), "{report}");
     let text = sandbox.ipcq("doctor").done().succeeds().stdout();
     for word in ["directory", "free", "largest capacity", "kernel", "5.16", "open files", "pid namespace"] {
@@ -89,21 +109,24 @@ fn doctor_says_what_this_system_allows(sandbox: &Sandbox) {
     }
     // A directory that is not there yet is judged by where it will be.
     let later = sandbox.directory().join("not/yet");
-    let json = sandbox.ipcq("doctor --format json").env("IPCQ_DIR", later.to_str().expect("a plain path"));
+    let chosen = format!("-t {} doctor --format json", sandbox.transport());
+    let json = sandbox.ipcq(&chosen).env("IPCQ_DIR", later.to_str().expect("a plain path"));
     let report: Value = serde_json::from_str(&json.done().succeeds().stdout()).expect("one object");
     assert_eq!((&report["directory_exists"], &report["directory_is_private"]), (&false.into(), &Value::Null));
 }
 
 fn doctor_examines_a_directory_whose_name_is_no_text(sandbox: &Sandbox) {
-    let json =
-        sandbox.shell("IPCQ_DIR=$IPCQ_DIR/$'\\xff' ipcq doctor --format json").done().succeeds().stdout();
+    let json = sandbox
+        .shell(&format!("IPCQ_DIR=$IPCQ_DIR/$'\\xff' ipcq -t {} doctor --format json", sandbox.transport()));
+    let json = json.done().succeeds().stdout();
     let report: Value = serde_json::from_str(&json).expect("one object");
     assert!(report["directory"].as_str().is_some_and(|path| path.ends_with('\u{fffd}')), "{report}");
 }
 
 fn doctor_says_where_no_queue_can_be_made(sandbox: &Sandbox) {
     let report = |directory: &str| -> Value {
-        let json = sandbox.ipcq("doctor --format json").env("IPCQ_DIR", directory).done().succeeds().stdout();
+        let chosen = format!("-t {} doctor --format json", sandbox.transport());
+        let json = sandbox.ipcq(&chosen).env("IPCQ_DIR", directory).done().succeeds().stdout();
         serde_json::from_str(&json).expect("one object")
     };
     // Not even root can make a queue in a file.

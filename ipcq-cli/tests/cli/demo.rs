@@ -39,7 +39,7 @@ fn nothing_is_left_behind(sandbox: &Sandbox) {
 }
 
 fn a_killed_demo_leaves_nothing_behind(sandbox: &Sandbox) {
-    let mut demo = sandbox.ipcq("demo -n 1000000").start();
+    let mut demo = sandbox.ipcq(&format!("demo -n {}", sandbox.at_most(1_000_000))).start();
     assert_eq!(demo.line(), "Consumed: Message 0");
     demo.kill();
     let left: Vec<_> = std::fs::read_dir(sandbox.directory()).expect("the directory").collect();
@@ -47,7 +47,8 @@ fn a_killed_demo_leaves_nothing_behind(sandbox: &Sandbox) {
 }
 
 fn a_reader_that_leaves_early_is_no_failure(sandbox: &Sandbox) {
-    sandbox.shell("ipcq demo -n 20000 | head -1").done().prints("Consumed: Message 0\n");
+    let demo = format!("ipcq demo -n {} | head -1", sandbox.at_most(20_000));
+    sandbox.shell(&demo).done().prints("Consumed: Message 0\n");
 }
 
 fn a_full_disk_is_said_in_one_line(sandbox: &Sandbox) {

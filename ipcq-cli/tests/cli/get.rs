@@ -138,8 +138,9 @@ fn a_discarded_message_is_taken(sandbox: &Sandbox) {
 }
 
 fn a_reader_that_left_is_no_failure(sandbox: &Sandbox) {
-    sandbox.ipcq("create jobs --capacity 100000").done().succeeds();
-    let input: String = (0..100_000).map(|number| format!("message number {number}\n")).collect();
+    let all = sandbox.at_most(100_000);
+    sandbox.ipcq(&format!("create jobs --capacity {all}")).done().succeeds();
+    let input: String = (0..all).map(|number| format!("message number {number}\n")).collect();
     sandbox.ipcq("put jobs").input(input).done().succeeds();
     let read = sandbox.shell("ipcq get jobs --follow | head -1").done().prints("message number 0\n");
     let said = read.stderr();
@@ -147,7 +148,7 @@ fn a_reader_that_left_is_no_failure(sandbox: &Sandbox) {
     let lost: u64 = said.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or(0);
     assert_eq!(said.is_empty(), lost == 0, "{read}");
     assert!(said.lines().count() <= 1, "{read}");
-    assert!(sandbox.len("jobs") + lost < 100_000, "{read}");
+    assert!(sandbox.len("jobs") + lost < u64::from(all), "{read}");
 }
 
 fn a_reader_that_leaves_while_nothing_comes_ends_the_wait(sandbox: &Sandbox) {
@@ -157,18 +158,20 @@ fn a_reader_that_leaves_while_nothing_comes_ends_the_wait(sandbox: &Sandbox) {
 }
 
 fn at_most_64_kib_are_taken_ahead_of_the_reader(sandbox: &Sandbox) {
-    sandbox.ipcq("create jobs --capacity 100000").done().succeeds();
-    let input: String = (0..50_000).map(|number| format!("{number:099}\n")).collect();
+    let all = sandbox.at_most(50_000);
+    sandbox.ipcq(&format!("create jobs --capacity {all}")).done().succeeds();
+    let input: String = (0..all).map(|number| format!("{number:099}\n")).collect();
     sandbox.ipcq("put jobs").input(input).done().succeeds();
     // The pipe holds 64 KiB, and as much again is in the hands of a getter that cannot write.
     let _getter = sandbox.ipcq("get jobs --follow").start_unread(Stdio::null());
-    let (mut before, mut left) = (50_000, sandbox.len("jobs"));
+    let all = u64::from(all);
+    let (mut before, mut left) = (all, sandbox.len("jobs"));
     let deadline = Instant::now() + Duration::from_secs(50);
-    while left == 50_000 || left != before {
+    while left == all || left != before {
         assert!(Instant::now() < deadline, "the getter takes nothing, or everything: {left} are left");
         (before, left) = (left, sandbox.len("jobs"));
     }
-    let taken = 50_000 - left;
+    let taken = all - left;
     assert!(taken * 99 < 192 * 1024, "{taken} messages were taken for a reader that wants none");
 }
 

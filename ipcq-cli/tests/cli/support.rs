@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 /// How long anything may take before it counts as hanging.
@@ -15,10 +17,24 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Makes a test of each case on each transport, named after both.
 macro_rules! on_every_transport {
     ($($case:ident),* $(,)?) => {
-        mod shm {
+        on_transport! { shm: $($case)* }
+        on_transport! { pipe: $($case)* }
+    };
+}
+
+/// The same for transports whose queues end with the last process that holds them.
+macro_rules! on_every_transport_with_keepers {
+    ($($case:ident),* $(,)?) => {
+        on_transport! { pipe: $($case)* }
+    };
+}
+
+macro_rules! on_transport {
+    ($transport:ident: $($case:ident)*) => {
+        mod $transport {
             $(#[test]
             fn $case() {
-                super::$case(&crate::support::Sandbox::new("shm"));
+                super::$case(&crate::support::Sandbox::new(stringify!($transport)));
             })*
         }
     };
@@ -45,6 +61,49 @@ impl Sandbox {
     /// Where the queues are.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// `wanted` messages, or as many as every system lets a queue of this transport hold.
+    pub(crate) fn at_most(&self, wanted: u32) -> u32 {
+        // A pipe of 1 MiB, the least that `fs.pipe-max-size` is by default.
+        if self.transport == "pipe" { wanted.min(16_000) } else { wanted }
+    }
+
+    /// The processes that keep the queue `name` of this directory alive.
+    pub(crate) fn keepers(&self, name: &str) -> Vec<Pid> {
+        let directory = format!("IPCQ_DIR={}", self.directory().display());
+        let has = |pid: &str, file: &str, wanted: &str| {
+            let fields = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            fields.split(|byte| *byte == 0).any(|field| field == wanted.as_bytes())
+        };
+        let keeps = |pid: &String| {
+            has(pid, "cmdline", "keeper") && has(pid, "cmdline", name) && has(pid, "environ", &directory)
+        };
+        let processes = std::fs::read_dir("/proc").expect("the processes").filter_map(Result::ok);
+        let names = processes.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(keeps).filter_map(|pid| Some(Pid::from_raw(pid.parse().ok()?))).collect()
+    }
+
+    /// Looks until exactly `number` processes keep the queue `name`.
+    pub(crate) fn await_keepers(&self, name: &str, number: usize) {
+        let deadline = Instant::now() + LIMIT;
+        while self.keepers(name).len() != number {
+            assert!(Instant::now() < deadline, "{number} should keep {name}: {:?}", self.keepers(name));
+        }
+    }
+
+    /// Kills the one process that keeps the queue `name`, and waits until the queue has ended with it.
+    pub(crate) fn kill_keeper(&self, name: &str) {
+        let keepers = self.keepers(name);
+        assert_eq!(keepers.len(), 1, "{keepers:?}");
+        kill(keepers[0], Signal::SIGKILL).expect("it can be killed");
+        self.await_keepers(name, 0);
+    }
+
+    /// What is in the directory.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory()).expect("the directory").filter_map(Result::ok);
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
     /// How messages to people name the queue `name`.

@@ -22,10 +22,17 @@ fn a_wrong_name_is_refused(sandbox: &Sandbox) {
 
 fn a_missing_queue_is_named_with_what_to_do(sandbox: &Sandbox) {
     let label = sandbox.label("jobs");
-    for command in ["put jobs a", "get jobs", "get jobs --all", "stat jobs", "close jobs"] {
-        sandbox.ipcq(command).done().fails(2, &[&label, "ipcq create jobs", "ipcq ls"]);
+    // It is looked for on all transports unless one is named.
+    for (queue, said) in [("jobs", "jobs"), (label.as_str(), label.as_str())] {
+        let said = format!("there is no queue {said}");
+        for command in ["put {} a", "get {}", "get {} --all", "stat {}", "close {}"] {
+            let command = command.replace("{}", queue);
+            sandbox.ipcq(&command).done().fails(2, &[&format!("{said};"), "ipcq create jobs", "ipcq ls"]);
+        }
+        sandbox.ipcq(&format!("rm {queue}")).done().fails(2, &[&format!("{said} to remove"), "ipcq ls"]);
     }
-    sandbox.ipcq("rm jobs").done().fails(2, &[&label, "to remove", "ipcq ls"]);
+    let chosen = format!("-t {} stat jobs", sandbox.transport());
+    sandbox.ipcq(&chosen).done().fails(2, &[&label, "ipcq create jobs"]);
 }
 
 fn a_bad_size_duration_or_capacity_is_refused(sandbox: &Sandbox) {
@@ -89,7 +96,8 @@ fn a_directory_that_cannot_be_used_is_named(sandbox: &Sandbox) {
     sandbox.ipcq("create jobs").env("IPCQ_DIR", path).done().fails(2, &[path]);
     let transport = format!("transport {}: ", sandbox.transport());
     for command in ["ls", "gc"] {
-        let done = sandbox.ipcq(command).env("IPCQ_DIR", path).done();
+        let chosen = format!("-t {} {command}", sandbox.transport());
+        let done = sandbox.ipcq(&chosen).env("IPCQ_DIR", path).done();
         done.fails(2, &[&transport, path, "set IPCQ_DIR to another one"]);
     }
 }
@@ -98,14 +106,13 @@ fn a_directory_that_cannot_be_used_is_named(sandbox: &Sandbox) {
 fn an_unknown_transport_is_refused_with_those_there_are() {
     let sandbox = Sandbox::new("shm");
     for command in ["-t tcp create jobs", "-t tcp get jobs", "create tcp:jobs", "-t tcp ls", "-t tcp demo"] {
-        sandbox.ipcq(command).done().fails(2, &["tcp", "available: shm"]);
+        sandbox.ipcq(command).done().fails(2, &["tcp", "available: shm, pipe"]);
     }
-    sandbox.ipcq("create jobs").env("IPCQ_TRANSPORT", "tcp").done().fails(2, &["tcp", "available: shm"]);
-    for known in ["pipe", "zmq"] {
-        let create = sandbox.ipcq(&format!("-t {known} create jobs")).done();
-        create.fails(2, &[known, "not built into", "available: shm"]);
-    }
-    sandbox.ipcq("-t shm get pipe:jobs").done().fails(2, &["pipe"]);
+    let create = sandbox.ipcq("create jobs").env("IPCQ_TRANSPORT", "tcp").done();
+    create.fails(2, &["tcp", "available: shm, pipe"]);
+    let create = sandbox.ipcq("-t zmq create jobs").done();
+    create.fails(2, &["zmq", "not built into", "available: shm, pipe"]);
+    sandbox.ipcq("-t shm get pipe:jobs").done().fails(2, &["on transport pipe", "-t says shm"]);
 }
 
 #[test]
@@ -129,7 +136,8 @@ fn help_and_version_go_to_stdout() {
     {
         assert!(help.contains(command), "{command}\n{help}");
     }
-    assert!(!help.contains("worker"), "{help}");
+    assert!(!help.contains("worker") && !help.contains("keeper"), "{help}");
+    assert!(help.contains("shm, pipe"), "the transports that are built in\n{help}");
     for flag in ["--help", "--version"] {
         sandbox.shell(&format!("ipcq {flag} > /dev/full")).done().fails(2, &["stdout could not be written"]);
     }

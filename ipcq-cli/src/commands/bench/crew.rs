@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ipcq_core::{Channel, GetFault, QueueOptions, Transport, Wait};
 
 use super::job::{How, Job, Report};
+use super::raw_pipe::PacketPipe;
 use crate::args::Role;
 use crate::backend::label;
 use crate::commands::worker::Team;
@@ -64,13 +65,44 @@ impl Crew {
         let options = QueueOptions::new().capacity(capacity);
         let options = options.max_message(size.max(QueueOptions::DEFAULT_MAX_MESSAGE));
         let (forth, back) = (transport.create_anonymous(&options)?, transport.create_anonymous(&options)?);
+        Self::assemble(transport, shape, patience, |team, [jobs, reports], puts, number| {
+            let role = if puts { Role::BenchProducer } else { Role::BenchConsumer };
+            team.start(transport, &[jobs, reports, &*forth, &*back], role, number, 0)
+        })
+    }
+
+    /// Starts processes between which messages go forth and back through pipes. Jobs come by queues of `transport`.
+    pub(super) fn start_on_pipes(
+        transport: &dyn Transport,
+        [forth, back]: [PacketPipe; 2],
+        shape: Shape,
+        patience: Duration,
+    ) -> Result<Self, Failure> {
+        Self::assemble(transport, shape, patience, |team, queues, puts, number| {
+            let (role, [from, to]) = match puts {
+                true => (Role::RawProducer, [&back, &forth]),
+                false => (Role::RawConsumer, [&forth, &back]),
+            };
+            let streams = PacketPipe::streams(from, to)
+                .map_err(|error| Failure::system("a process could not be started", &error))?;
+            team.start_between(streams, transport, &queues, role, number, 0)
+        })
+    }
+
+    /// Calls `start` for each process, with the queues for its jobs and reports, whether it puts, and its number.
+    fn assemble(
+        transport: &dyn Transport,
+        shape: Shape,
+        patience: Duration,
+        start: impl Fn(&mut Team, [&dyn Channel; 2], bool, usize) -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
         let reports = transport.create_anonymous(&QueueOptions::new())?;
         let (mut team, mut jobs) = (Team::default(), Vec::new());
-        let producers = (0..shape.producers).map(|number| (Role::BenchProducer, number));
-        let consumers = (0..shape.consumers).map(|number| (Role::BenchConsumer, number));
-        for (role, number) in producers.chain(consumers) {
+        let producers = (0..shape.producers).map(|number| (true, number));
+        let consumers = (0..shape.consumers).map(|number| (false, number));
+        for (puts, number) in producers.chain(consumers) {
             let own = transport.create_anonymous(&QueueOptions::new().capacity(1))?;
-            team.start(transport, &[&*forth, &*back, &*own, &*reports], role, number, 0)?;
+            start(&mut team, [&*own, &*reports], puts, number)?;
             jobs.push(own);
         }
         Ok(Self { shape, team, jobs, reports, patience })

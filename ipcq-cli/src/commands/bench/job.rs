@@ -7,16 +7,18 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::content::{Checker, Maker};
+use super::raw_pipe;
 use crate::args::Role;
 use crate::backend::label;
 use crate::failure::Failure;
 
-/// The numbers under which a process inherits its queues: messages go through the first (and in a round trip back
-/// through the second), jobs come by the third, which is its own, and reports go by the fourth.
-pub(super) const FORTH: usize = 0;
-pub(super) const BACK: usize = 1;
-pub(super) const JOBS: usize = 2;
-pub(super) const REPORTS: usize = 3;
+/// The numbers under which a process inherits its queues: jobs come by the first, which is its own, and reports go by
+/// the second. Messages go through the third (and in a round trip back through the fourth), unless they go through
+/// pipes.
+const JOBS: usize = 0;
+const REPORTS: usize = 1;
+const FORTH: usize = 2;
+const BACK: usize = 3;
 
 /// What one process is to do.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -81,7 +83,22 @@ struct Queues {
 
 /// Does jobs until there are no more.
 pub(crate) fn work(transport: &dyn Transport, role: Role, number: u32) -> Result<(), Failure> {
-    let queues = Queues { forth: transport.inherited(FORTH)?, back: transport.inherited(BACK)? };
+    match role {
+        Role::RawProducer => serve(transport, true, |job| raw_pipe::run(true, number, job)),
+        Role::RawConsumer => serve(transport, false, |job| raw_pipe::run(false, number, job)),
+        _ => {
+            let queues = Queues { forth: transport.inherited(FORTH)?, back: transport.inherited(BACK)? };
+            let puts = role == Role::BenchProducer;
+            serve(transport, puts, |job| queues.run(puts, number, job))
+        }
+    }
+}
+
+fn serve(
+    transport: &dyn Transport,
+    puts: bool,
+    run: impl Fn(Job) -> Result<Report, String>,
+) -> Result<(), Failure> {
     let (jobs, reports) = (transport.inherited(JOBS)?, transport.inherited(REPORTS)?);
     let mut text = Vec::new();
     loop {
@@ -89,8 +106,9 @@ pub(crate) fn work(transport: &dyn Transport, role: Role, number: u32) -> Result
             Err(GetFault::Closed) => return Ok(()),
             got => got.map_err(|fault| Failure::get(&label(&*jobs), &fault))?,
         }
-        let job = serde_json::from_slice(&text).map_err(|error| Failure::failed(error.to_string()))?;
-        let report = queues.run(role, number, job);
+        let job: Job = serde_json::from_slice(&text).map_err(|error| Failure::failed(error.to_string()))?;
+        let report = run(job).unwrap_or_else(|fault| Report { fault: Some(fault), ..Report::default() });
+        let report = Report { put: puts, messages: job.messages, ..report };
         let report = serde_json::to_vec(&report).map_err(|error| Failure::failed(error.to_string()))?;
         let put = reports.put(&[&report], Wait::Forever);
         put.map_err(|fault| Failure::put(&label(&*reports), &fault))?;
@@ -98,37 +116,23 @@ pub(crate) fn work(transport: &dyn Transport, role: Role, number: u32) -> Result
 }
 
 impl Queues {
-    fn run(&self, role: Role, number: u32, job: Job) -> Report {
-        let puts = role == Role::BenchProducer;
-        let done = match (job.how, puts) {
-            (How::OneByOne, true) => self.put_each(number, job),
-            (How::OneByOne, false) => self.get_each(job),
+    fn run(&self, puts: bool, number: u32, job: Job) -> Result<Report, String> {
+        let put = |queue: &dyn Channel, message: &[u8]| {
+            queue.put(&[message], Wait::Forever).map_err(|fault| fault.to_string())
+        };
+        let (forth, back) = (&*self.forth, &*self.back);
+        match (job.how, puts) {
+            (How::OneByOne, true) => put_each(number, job, |message| put(forth, message)),
+            (How::OneByOne, false) => get_each(job, |message| receive(forth, message, Waiting::Blocking)),
             (How::Batches(batch), true) => self.put_batches(number, job, batch),
             (How::Batches(batch), false) => self.get_batches(job, batch),
-            (How::RoundTrip(waiting), true) => self.ping(number, job, waiting),
-            (How::RoundTrip(waiting), false) => self.pong(job, waiting),
-        };
-        let report = done.unwrap_or_else(|fault| Report { fault: Some(fault), ..Report::default() });
-        Report { put: puts, messages: job.messages, ..report }
-    }
-
-    fn put_each(&self, number: u32, job: Job) -> Result<Report, String> {
-        let mut maker = Maker::new(number, job.size);
-        let began = now();
-        for _ in 0..job.messages {
-            self.forth.put(&[maker.make()], Wait::Forever).map_err(|fault| fault.to_string())?;
+            (How::RoundTrip(waiting), true) => {
+                ping(number, job, |message| put(forth, message), |message| receive(back, message, waiting))
+            }
+            (How::RoundTrip(waiting), false) => {
+                pong(job, |message| put(back, message), |message| receive(forth, message, waiting))
+            }
         }
-        Ok(Report { began, ended: now(), sum: maker.sum(), ..Report::default() })
-    }
-
-    fn get_each(&self, job: Job) -> Result<Report, String> {
-        let (mut checker, mut message) = (Checker::new(job.size), Vec::with_capacity(job.size));
-        let began = now();
-        for _ in 0..job.messages {
-            self.forth.get(&mut message, Wait::Forever).map_err(|fault| fault.to_string())?;
-            ensure(checker.check(&message))?;
-        }
-        Ok(Report { began, ended: now(), sum: checker.sum(), ..Report::default() })
     }
 
     fn put_batches(&self, number: u32, job: Job, size: usize) -> Result<Report, String> {
@@ -160,35 +164,74 @@ impl Queues {
         }
         Ok(Report { began, ended: now(), sum: checker.sum(), ..Report::default() })
     }
+}
 
-    fn ping(&self, number: u32, job: Job, waiting: Waiting) -> Result<Report, String> {
-        let (mut maker, mut checker) = (Maker::new(number, job.size), Checker::new(job.size));
-        let mut message = Vec::with_capacity(job.size);
-        let mut times = Vec::with_capacity(job.messages);
-        let began = now();
-        let mut before = began;
-        for _ in 0..job.messages {
-            self.forth.put(&[maker.make()], Wait::Forever).map_err(|fault| fault.to_string())?;
-            receive(&*self.back, &mut message, waiting)?;
-            ensure(checker.check(&message))?;
-            let after = now();
-            times.push(after - before);
-            before = after;
-        }
-        let (p50, p99) = percentiles(&mut times);
-        Ok(Report { began, ended: before, sum: maker.sum(), p50, p99, ..Report::default() })
+/// Puts as many messages as `job` says, one by one.
+pub(super) fn put_each(
+    number: u32,
+    job: Job,
+    mut put: impl FnMut(&[u8]) -> Result<(), String>,
+) -> Result<Report, String> {
+    let mut maker = Maker::new(number, job.size);
+    let began = now();
+    for _ in 0..job.messages {
+        put(maker.make())?;
     }
+    Ok(Report { began, ended: now(), sum: maker.sum(), ..Report::default() })
+}
 
-    fn pong(&self, job: Job, waiting: Waiting) -> Result<Report, String> {
-        let (mut checker, mut message) = (Checker::new(job.size), Vec::with_capacity(job.size));
-        let began = now();
-        for _ in 0..job.messages {
-            receive(&*self.forth, &mut message, waiting)?;
-            self.back.put(&[&message], Wait::Forever).map_err(|fault| fault.to_string())?;
-            ensure(checker.check(&message))?;
-        }
-        Ok(Report { began, ended: now(), sum: checker.sum(), ..Report::default() })
+/// Gets as many messages as `job` says, one by one.
+pub(super) fn get_each(
+    job: Job,
+    mut get: impl FnMut(&mut Vec<u8>) -> Result<(), String>,
+) -> Result<Report, String> {
+    let (mut checker, mut message) = (Checker::new(job.size), Vec::with_capacity(job.size));
+    let began = now();
+    for _ in 0..job.messages {
+        get(&mut message)?;
+        ensure(checker.check(&message))?;
     }
+    Ok(Report { began, ended: now(), sum: checker.sum(), ..Report::default() })
+}
+
+/// Puts each message once the one before it came back.
+pub(super) fn ping(
+    number: u32,
+    job: Job,
+    mut put: impl FnMut(&[u8]) -> Result<(), String>,
+    mut get: impl FnMut(&mut Vec<u8>) -> Result<(), String>,
+) -> Result<Report, String> {
+    let (mut maker, mut checker) = (Maker::new(number, job.size), Checker::new(job.size));
+    let mut message = Vec::with_capacity(job.size);
+    let mut times = Vec::with_capacity(job.messages);
+    let began = now();
+    let mut before = began;
+    for _ in 0..job.messages {
+        put(maker.make())?;
+        get(&mut message)?;
+        ensure(checker.check(&message))?;
+        let after = now();
+        times.push(after - before);
+        before = after;
+    }
+    let (p50, p99) = percentiles(&mut times);
+    Ok(Report { began, ended: before, sum: maker.sum(), p50, p99, ..Report::default() })
+}
+
+/// Sends each message back.
+pub(super) fn pong(
+    job: Job,
+    mut put: impl FnMut(&[u8]) -> Result<(), String>,
+    mut get: impl FnMut(&mut Vec<u8>) -> Result<(), String>,
+) -> Result<Report, String> {
+    let (mut checker, mut message) = (Checker::new(job.size), Vec::with_capacity(job.size));
+    let began = now();
+    for _ in 0..job.messages {
+        get(&mut message)?;
+        put(&message)?;
+        ensure(checker.check(&message))?;
+    }
+    Ok(Report { began, ended: now(), sum: checker.sum(), ..Report::default() })
 }
 
 fn receive(queue: &dyn Channel, message: &mut Vec<u8>, waiting: Waiting) -> Result<(), String> {

@@ -1,4 +1,5 @@
-//! `bench`: throughput and round trips between real processes, beside `crossbeam-channel` between threads.
+//! `bench`: throughput and round trips between real processes, beside `crossbeam-channel` between threads, or for
+//! queues over pipes beside pipes without anything around them.
 //!
 //! The processes are started before anything is measured and wait for jobs; queue and reference take turns, so
 //! that what else the machine does hits both; each number is the median of its repetitions; and every message that
@@ -7,8 +8,10 @@
 mod content;
 mod crew;
 mod job;
+mod raw_pipe;
 mod reference;
 mod report;
+mod threads;
 
 use std::time::Duration;
 
@@ -17,6 +20,7 @@ use ipcq_core::Transport;
 use self::crew::{Crew, Measured, Shape};
 pub(super) use self::job::work;
 use self::job::{How, Waiting};
+use self::reference::Reference;
 use self::report::Results;
 use crate::args::{BenchArgs, Format};
 use crate::backend::Backends;
@@ -77,47 +81,46 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn throughput(&self, shape: Shape, results: &mut Results) -> Result<(), Failure> {
-        let mut crew = self.crew(shape)?;
+        let (mut crew, mut beside) = (self.crew(shape)?, self.reference(shape)?);
         let one = self.calibrated(shape, |count| crew.measure(How::OneByOne, self.size, count))?;
         let many = self.calibrated(shape, |count| crew.measure(self.batches(), self.size, count))?;
-        let beside = match self.args.no_reference {
-            true => None,
-            false => Some(self.calibrated(shape, |count| self.reference(shape, How::OneByOne, count))?),
-        };
+        let reference_one = beside.as_mut().map(|beside| {
+            self.calibrated(shape, |count| beside.measure(shape, How::OneByOne, self.size, count))
+        });
+        let reference_one = reference_one.transpose()?.unwrap_or(0);
         let (mut ones, mut manys, mut besides) = (Vec::new(), Vec::new(), Vec::new());
         for repetition in 1..=self.args.repetitions.get() {
             self.progress(&format!("{}x{}", shape.producers, shape.consumers), repetition);
             ones.push(crew.measure(How::OneByOne, self.size, one)?.rate);
-            if let Some(count) = beside {
-                besides.push(self.reference(shape, How::OneByOne, count)?.rate);
+            if let Some(beside) = &mut beside {
+                besides.push(beside.measure(shape, How::OneByOne, self.size, reference_one)?.rate);
             }
             manys.push(crew.measure(self.batches(), self.size, many)?.rate);
         }
         crew.finish()?;
         let name = self.transport.name();
-        let reference = beside.map(|_| median(besides));
+        let reference = beside.as_ref().map(|beside| (beside.name(), median(besides)));
         results.add_throughput(name, shape, (How::OneByOne, self.size), median(ones), reference);
         results.add_throughput(name, shape, (self.batches(), self.size), median(manys), reference);
-        Ok(())
+        beside.map_or(Ok(()), Reference::finish)
     }
 
     fn round_trips(&self, waiting: Waiting, results: &mut Results) -> Result<(), Failure> {
-        let shape = Shape { producers: 1, consumers: 1 };
-        let mut crew = self.crew(shape)?;
-        let count =
-            self.calibrated(shape, |count| crew.measure(How::RoundTrip(waiting), self.size, count))?;
-        let (mut own, mut beside) = (Vec::new(), Vec::new());
+        let (shape, how) = (Shape { producers: 1, consumers: 1 }, How::RoundTrip(waiting));
+        let (mut crew, mut beside) = (self.crew(shape)?, self.reference(shape)?);
+        let count = self.calibrated(shape, |count| crew.measure(how, self.size, count))?;
+        let (mut own, mut besides) = (Vec::new(), Vec::new());
         for repetition in 1..=self.args.repetitions.get() {
             self.progress(&format!("{} round trips", waiting.as_str()), repetition);
-            own.push(crew.measure(How::RoundTrip(waiting), self.size, count)?);
-            if !self.args.no_reference {
-                beside.push(self.reference(shape, How::RoundTrip(waiting), count)?);
+            own.push(crew.measure(how, self.size, count)?);
+            if let Some(beside) = &mut beside {
+                besides.push(beside.measure(shape, how, self.size, count)?);
             }
         }
         crew.finish()?;
-        let reference = (!beside.is_empty()).then(|| percentiles(&beside));
+        let reference = beside.as_ref().map(|beside| (beside.name(), percentiles(&besides)));
         results.add_round_trip(self.transport.name(), (waiting, self.size), percentiles(&own), reference);
-        Ok(())
+        beside.map_or(Ok(()), Reference::finish)
     }
 
     /// How many messages take about as long as the user wants; also warms everything up.
@@ -144,17 +147,25 @@ impl Bench<'_> {
         Ok(messages)
     }
 
-    fn reference(&self, shape: Shape, how: How, messages: usize) -> Result<Measured, Failure> {
-        reference::measure(shape, how, self.size, self.capacity(), messages)
+    /// What is measured beside the queue, unless the user does not want to know.
+    fn reference(&self, shape: Shape) -> Result<Option<Reference>, Failure> {
+        if self.args.no_reference {
+            return Ok(None);
+        }
+        Reference::start(self.transport, shape, self.size, self.capacity(), self.patience()).map(Some)
     }
 
     fn crew(&self, shape: Shape) -> Result<Crew, Failure> {
-        let patience = match self.args.messages {
+        Crew::start(self.transport, shape, self.size, self.capacity(), self.patience())
+    }
+
+    /// How long one measurement may take.
+    fn patience(&self) -> Duration {
+        match self.args.messages {
             // Nobody can know how long that takes.
             Some(_) => Duration::from_secs(24 * 3600),
             None => Duration::from_secs(60) + Duration::from_secs_f64(self.args.seconds) * 20,
-        };
-        Crew::start(self.transport, shape, self.size, self.capacity(), patience)
+        }
     }
 
     /// How many messages of this size fit into the memory that is used.

@@ -1,208 +1,68 @@
-//! What the queue is measured beside: `crossbeam-channel` between threads of one process.
-//!
-//! Messages are moved as a program would that cares for speed: up to 64 bytes inside the channel, longer ones as
-//! one allocation each, which the channel then hands over by pointer.
+//! What a queue is measured beside, in turns with it.
 
-use std::sync::Barrier;
-use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use ipcq_core::Transport;
 
-use super::content::{Checker, Maker};
-use super::crew::{Measured, Shape};
-use super::job::{How, Waiting, now, percentiles};
+use super::crew::{Crew, Measured, Shape};
+use super::job::How;
+use super::raw_pipe::{self, PacketPipe};
+use super::threads;
+use crate::backend;
 use crate::failure::Failure;
 
-/// The longest message that is moved inside the channel.
-const INSIDE: usize = 64;
-
-/// A message on its way through a channel.
-trait Payload: Send {
-    fn of(message: &[u8]) -> Self;
-    fn bytes(&self, size: usize) -> &[u8];
+/// What a queue is measured beside.
+pub(super) enum Reference {
+    /// `crossbeam-channel` between threads of this process, of so many messages.
+    Threads { capacity: usize },
+    /// Kernel pipes between processes, as many as use the queue, without anything around them.
+    RawPipes(Crew),
 }
 
-struct Inside([u8; INSIDE]);
-
-impl Payload for Inside {
-    fn of(message: &[u8]) -> Self {
-        let mut bytes = [0; INSIDE];
-        bytes[..message.len()].copy_from_slice(message);
-        Self(bytes)
+impl Reference {
+    /// What messages of `size` bytes in queues of `transport` are measured beside.
+    pub(super) fn start(
+        transport: &dyn Transport,
+        shape: Shape,
+        size: usize,
+        capacity: usize,
+        patience: Duration,
+    ) -> Result<Self, Failure> {
+        if !backend::is_made_of_pipes(transport) || !raw_pipe::SIZES.contains(&size) {
+            return Ok(Self::Threads { capacity });
+        }
+        let failed = |error| Failure::system("a pipe to measure beside could not be made", &error);
+        let (forth, back) = (PacketPipe::new().map_err(failed)?, PacketPipe::new().map_err(failed)?);
+        Ok(Self::RawPipes(Crew::start_on_pipes(transport, [forth, back], shape, patience)?))
     }
 
-    fn bytes(&self, size: usize) -> &[u8] {
-        &self.0[..size]
-    }
-}
-
-impl Payload for Box<[u8]> {
-    fn of(message: &[u8]) -> Self {
-        message.into()
+    /// What results call it.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Threads { .. } => "crossbeam-channel",
+            Self::RawPipes(_) => "raw pipe",
+        }
     }
 
-    fn bytes(&self, _size: usize) -> &[u8] {
-        self
+    /// Moves `messages` messages of `size` bytes, and says how fast that was.
+    pub(super) fn measure(
+        &mut self,
+        shape: Shape,
+        how: How,
+        size: usize,
+        messages: usize,
+    ) -> Result<Measured, Failure> {
+        match self {
+            Self::Threads { capacity } => threads::measure(shape, how, size, *capacity, messages),
+            Self::RawPipes(crew) => crew.measure(how, size, messages),
+        }
     }
-}
 
-/// What one thread did: when it began and ended, and the sum of its messages.
-struct Done {
-    began: u64,
-    ended: u64,
-    sum: u64,
-}
-
-/// Moves `messages` messages of `size` bytes one by one, or there and back, and says how fast that was.
-pub(super) fn measure(
-    shape: Shape,
-    how: How,
-    size: usize,
-    capacity: usize,
-    messages: usize,
-) -> Result<Measured, Failure> {
-    match (how, size <= INSIDE) {
-        (How::RoundTrip(waiting), true) => round_trips::<Inside>(size, capacity, messages, waiting),
-        (How::RoundTrip(waiting), false) => round_trips::<Box<[u8]>>(size, capacity, messages, waiting),
-        (_, true) => throughput::<Inside>(shape, size, capacity, messages),
-        (_, false) => throughput::<Box<[u8]>>(shape, size, capacity, messages),
-    }
-}
-
-fn throughput<P: Payload>(
-    shape: Shape,
-    size: usize,
-    capacity: usize,
-    messages: usize,
-) -> Result<Measured, Failure> {
-    let (sender, receiver) = bounded::<P>(capacity);
-    let start = &Barrier::new(shape.producers + shape.consumers);
-    let (put, got) = (messages / shape.producers, messages / shape.consumers);
-    let (producers, consumers) = thread::scope(|scope| {
-        let producers: Vec<_> = (0..shape.producers)
-            .map(|number| (u32::try_from(number).unwrap_or(u32::MAX), sender.clone()))
-            .map(|(number, sender)| scope.spawn(move || produce(number, sender, start, size, put)))
-            .collect();
-        let consumers: Vec<_> = (0..shape.consumers)
-            .map(|_| receiver.clone())
-            .map(|receiver| scope.spawn(move || consume(receiver, start, size, got)))
-            .collect();
-        drop((sender, receiver));
-        (producers.into_iter().map(joined).collect(), consumers.into_iter().map(joined).collect())
-    });
-    summarise(producers, consumers, messages)
-}
-
-fn produce<P: Payload>(
-    number: u32,
-    sender: Sender<P>,
-    start: &Barrier,
-    size: usize,
-    count: usize,
-) -> Option<Done> {
-    let mut maker = Maker::new(number, size);
-    start.wait();
-    let began = now();
-    for _ in 0..count {
-        sender.send(P::of(maker.make())).ok()?;
-    }
-    Some(Done { began, ended: now(), sum: maker.sum() })
-}
-
-fn consume<P: Payload>(receiver: Receiver<P>, start: &Barrier, size: usize, count: usize) -> Option<Done> {
-    let mut checker = Checker::new(size);
-    start.wait();
-    let began = now();
-    for _ in 0..count {
-        let message = receiver.recv().ok()?;
-        checker.check(message.bytes(size)).then_some(())?;
-    }
-    Some(Done { began, ended: now(), sum: checker.sum() })
-}
-
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, Option<T>>) -> Option<T> {
-    thread.join().ok().flatten()
-}
-
-fn wrong() -> Failure {
-    Failure::failed("the reference lost or changed a message")
-}
-
-fn summarise(
-    producers: Option<Vec<Done>>,
-    consumers: Option<Vec<Done>>,
-    messages: usize,
-) -> Result<Measured, Failure> {
-    let (Some(producers), Some(consumers)) = (producers, consumers) else { return Err(wrong()) };
-    let sum = |side: &[Done]| side.iter().fold(0_u64, |sum, done| sum.wrapping_add(done.sum));
-    if sum(&producers) != sum(&consumers) {
-        return Err(wrong());
-    }
-    let all = || producers.iter().chain(&consumers);
-    let began = all().map(|done| done.began).min().unwrap_or(0);
-    let ended = all().map(|done| done.ended).max().unwrap_or(0);
-    Ok(Measured::new(messages, Duration::from_nanos(ended - began), 0, 0))
-}
-
-fn round_trips<P: Payload>(
-    size: usize,
-    capacity: usize,
-    messages: usize,
-    waiting: Waiting,
-) -> Result<Measured, Failure> {
-    let (forth, receiver) = bounded::<P>(capacity);
-    let (sender, back) = bounded::<P>(capacity);
-    let times = thread::scope(|scope| {
-        let pong = scope.spawn(move || {
-            let mut checker = Checker::new(size);
-            for _ in 0..messages {
-                let message: P = receive(&receiver, waiting)?;
-                let sound = checker.check(message.bytes(size));
-                sender.send(message).ok()?;
-                sound.then_some(())?;
-            }
-            Some(())
-        });
-        let times = ping(&forth, &back, size, messages, waiting);
-        drop((forth, back));
-        joined(pong).and(times)
-    });
-    let mut times = times.ok_or_else(wrong)?;
-    let total = times.iter().sum();
-    let (p50, p99) = percentiles(&mut times);
-    Ok(Measured::new(messages, Duration::from_nanos(total), p50, p99))
-}
-
-fn ping<P: Payload>(
-    forth: &Sender<P>,
-    back: &Receiver<P>,
-    size: usize,
-    messages: usize,
-    waiting: Waiting,
-) -> Option<Vec<u64>> {
-    let (mut maker, mut checker) = (Maker::new(0, size), Checker::new(size));
-    let mut times = Vec::with_capacity(messages);
-    let mut before = now();
-    for _ in 0..messages {
-        forth.send(P::of(maker.make())).ok()?;
-        let message = receive(back, waiting)?;
-        checker.check(message.bytes(size)).then_some(())?;
-        let after = now();
-        times.push(after - before);
-        before = after;
-    }
-    Some(times)
-}
-
-fn receive<P>(channel: &Receiver<P>, waiting: Waiting) -> Option<P> {
-    if waiting == Waiting::Blocking {
-        return channel.recv().ok();
-    }
-    loop {
-        match channel.try_recv() {
-            Err(TryRecvError::Empty) => std::hint::spin_loop(),
-            received => return received.ok(),
+    /// Ends its processes.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        match self {
+            Self::Threads { .. } => Ok(()),
+            Self::RawPipes(crew) => crew.finish(),
         }
     }
 }

@@ -9,9 +9,6 @@ use crate::args::Format;
 use crate::failure::Failure;
 use crate::output::table;
 
-/// What the reference is called.
-const REFERENCE: &str = "crossbeam-channel";
-
 /// How fast messages went through a queue, and beside it through the reference.
 #[derive(Debug, Serialize)]
 pub(super) struct Throughput {
@@ -23,6 +20,8 @@ pub(super) struct Throughput {
     pub(super) batch: usize,
     pub(super) messages_per_second: f64,
     pub(super) bytes_per_second: f64,
+    /// What it is measured beside.
+    pub(super) reference: Option<&'static str>,
     /// Of the reference one by one, which knows no batches.
     pub(super) reference_messages_per_second: Option<f64>,
     /// How many times as fast as the reference the queue is.
@@ -38,6 +37,8 @@ pub(super) struct RoundTrip {
     pub(super) wait: &'static str,
     pub(super) p50_us: f64,
     pub(super) p99_us: f64,
+    /// What it is measured beside.
+    pub(super) reference: Option<&'static str>,
     pub(super) reference_p50_us: Option<f64>,
     pub(super) reference_p99_us: Option<f64>,
     /// How many times as fast as the reference the queue is.
@@ -57,7 +58,6 @@ struct Line<'a, T> {
     measured: &'static str,
     #[serde(flatten)]
     result: &'a T,
-    reference: Option<&'static str>,
 }
 
 impl Results {
@@ -68,7 +68,7 @@ impl Results {
         shape: Shape,
         (how, size): (How, usize),
         rate: f64,
-        reference: Option<f64>,
+        reference: Option<(&'static str, f64)>,
     ) {
         let bytes = u32::try_from(size).map_or(f64::INFINITY, f64::from);
         self.throughput.push(Throughput {
@@ -79,8 +79,9 @@ impl Results {
             batch: if let How::Batches(batch) = how { batch } else { 1 },
             messages_per_second: rate.round(),
             bytes_per_second: (rate * bytes).round(),
-            reference_messages_per_second: reference.map(f64::round),
-            ratio: reference.map(|reference| rounded(rate / reference)),
+            reference: reference.map(|(name, _)| name),
+            reference_messages_per_second: reference.map(|(_, rate)| rate.round()),
+            ratio: reference.map(|(_, reference)| rounded(rate / reference)),
         });
     }
 
@@ -90,7 +91,7 @@ impl Results {
         transport: &'static str,
         (waiting, size): (Waiting, usize),
         (p50, p99): (f64, f64),
-        reference: Option<(f64, f64)>,
+        reference: Option<(&'static str, (f64, f64))>,
     ) {
         let us = |ns: f64| rounded(ns / 1000.0);
         self.round_trips.push(RoundTrip {
@@ -99,9 +100,10 @@ impl Results {
             wait: waiting.as_str(),
             p50_us: us(p50),
             p99_us: us(p99),
-            reference_p50_us: reference.map(|(p50, _)| us(p50)),
-            reference_p99_us: reference.map(|(_, p99)| us(p99)),
-            ratio: reference.map(|(reference, _)| rounded(reference / p50)),
+            reference: reference.map(|(name, _)| name),
+            reference_p50_us: reference.map(|(_, (p50, _))| us(p50)),
+            reference_p99_us: reference.map(|(_, (_, p99))| us(p99)),
+            ratio: reference.map(|(_, (reference, _))| rounded(reference / p50)),
         });
     }
 
@@ -115,18 +117,26 @@ impl Results {
     fn json(&self) -> serde_json::Result<String> {
         let mut text = String::new();
         for result in &self.throughput {
-            let reference = result.ratio.map(|_| REFERENCE);
-            text += &(serde_json::to_string(&Line { measured: "throughput", result, reference })? + "\n");
+            text += &(serde_json::to_string(&Line { measured: "throughput", result })? + "\n");
         }
         for result in &self.round_trips {
-            let reference = result.ratio.map(|_| REFERENCE);
-            text += &(serde_json::to_string(&Line { measured: "round_trip", result, reference })? + "\n");
+            text += &(serde_json::to_string(&Line { measured: "round_trip", result })? + "\n");
         }
         Ok(text)
     }
 
     fn throughput_table(&self) -> String {
-        let titles = ["transport", "size", "processes", "by", "messages/s", "bytes/s", REFERENCE, "ratio"];
+        let titles = [
+            "transport",
+            "size",
+            "processes",
+            "by",
+            "messages/s",
+            "bytes/s",
+            "reference",
+            "one by one/s",
+            "ratio",
+        ];
         let rows = self.throughput.iter().map(|result| {
             [
                 result.transport.to_owned(),
@@ -135,6 +145,7 @@ impl Results {
                 if result.batch == 1 { "one".to_owned() } else { format!("batches of {}", result.batch) },
                 scaled(result.messages_per_second),
                 scaled(result.bytes_per_second) + "B",
+                result.reference.unwrap_or_default().to_owned(),
                 result.reference_messages_per_second.map_or_else(String::new, scaled),
                 result.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x")),
             ]
@@ -143,16 +154,8 @@ impl Results {
     }
 
     fn round_trip_table(&self) -> String {
-        let titles = [
-            "transport",
-            "size",
-            "waiting",
-            "round trip p50",
-            "p99",
-            "crossbeam-channel p50",
-            "p99",
-            "ratio",
-        ];
+        let titles =
+            ["transport", "size", "waiting", "round trip p50", "p99", "reference", "p50", "p99", "ratio"];
         let us = |us: f64| format!("{us:.2} us");
         let rows = self.round_trips.iter().map(|result| {
             [
@@ -161,6 +164,7 @@ impl Results {
                 result.wait.to_owned(),
                 us(result.p50_us),
                 us(result.p99_us),
+                result.reference.unwrap_or_default().to_owned(),
                 result.reference_p50_us.map_or_else(String::new, us),
                 result.reference_p99_us.map_or_else(String::new, us),
                 result.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x")),
