@@ -59,7 +59,7 @@ const ROLES: [Role; 11] = [
 
 /// More bytes than a cramped helper has address space for.
 const TOO_MUCH: usize = 1 << 30;
-/// Bytes that a cramped helper has address space for, but not twice.
+/// Bytes that a cramped helper has no address space for once it has [filled](fill_space) it.
 pub(super) const BIG: usize = 450 << 20;
 /// What a cramped helper gets: 900 MB of address space and 40 file handles.
 const CRAMPED: &str = "ulimit -v 900000 && ulimit -n 40 && exec \"$0\" \"$@\"";
@@ -230,7 +230,20 @@ fn put_too_much(transport: &impl Transport) {
     assert_refuses(&queue, TOO_MUCH);
 }
 
+/// Takes up the address space that this process may have, a fifth of [`BIG`] excepted.
+fn fill_space() -> Vec<Vec<u8>> {
+    let piece = || {
+        let mut piece = Vec::new();
+        piece.try_reserve_exact(BIG / 10).ok().map(|()| piece)
+    };
+    let mut pieces: Vec<Vec<u8>> = std::iter::from_fn(piece).collect();
+    pieces.truncate(pieces.len().saturating_sub(2));
+    pieces
+}
+
 fn get_too_much(queue: &Shared) {
+    assert_eq!(queue.len().expect("a queue that works"), 2);
+    let _filling = fill_space();
     for wait in [Wait::No, Wait::Forever] {
         let refused = stage::get_within(queue, wait).map(|message| message.len());
         assert_says!(refused, Err(GetFault::Backend(error)) if error.is_no_room());

@@ -260,6 +260,13 @@ impl QueueDirectory {
 #[must_use = "removals are held off only as long as this lives"]
 pub struct HoldOff(#[expect(dead_code, reason = "held, not used")] Flock<File>);
 
+/// To make in this directory what is no regular file.
+impl AsFd for QueueDirectory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
 /// A file that was looked up and is not open: dropping this releases none of the record locks that this process
 /// holds on the file, as closing an open descriptor would.
 #[derive(Debug)]
@@ -274,6 +281,18 @@ impl Found {
     #[must_use]
     pub fn id(&self) -> FileId {
         FileId::from(self.stat)
+    }
+
+    /// Whether it is a socket.
+    #[must_use]
+    pub fn is_socket(&self) -> bool {
+        self.stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFSOCK.bits()
+    }
+
+    /// A descriptor that stands for this file and does not open it (`O_PATH`).
+    #[must_use]
+    pub fn into_descriptor(self) -> OwnedFd {
+        self.descriptor
     }
 
     /// Opens exactly this file, for reading and writing, even if its name stands for another by now. Never waits,

@@ -1,0 +1,137 @@
+//! How peers come in: who is let in, and what they may say before a session is open.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::geteuid;
+
+use crate::broker::{Body, ProcessId};
+use crate::peer::{Peer, Stage};
+use crate::process;
+use crate::server::{PROCESS, Process, Server};
+use crate::wire::{Header, Op, Request, Status};
+
+/// How many peers may be in the handshake at a time; beyond it the oldest goes.
+const HANDSHAKES: usize = 256;
+/// How many peers there may be.
+const PEERS_MAX: usize = 16_384;
+/// How long nobody is accepted when there is no file handle for one more.
+const BREATH: u64 = 50_000_000;
+
+impl Server {
+    /// Accepts who waits to be.
+    pub(crate) fn accept(&mut self, now: u64) {
+        for _ in 0..64 {
+            let accepted = match self.listener.accept() {
+                Ok((stream, _)) => self.admit(now, stream),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            if accepted.is_err() && self.drop_oldest_handshake(now).is_none() {
+                // No file handles: the listener would report itself again and again.
+                let _ = self.epoll.delete(&self.listener);
+                self.deaf_until = Some(now + BREATH);
+                return;
+            }
+        }
+    }
+
+    fn admit(&mut self, now: u64, stream: UnixStream) -> io::Result<()> {
+        let credentials = getsockopt(&stream, PeerCredentials)?;
+        let user = credentials.uid();
+        if !(self.open || user == geteuid().as_raw() || user == 0) || self.desk.peers.len() >= PEERS_MAX {
+            return Ok(());
+        }
+        stream.set_nonblocking(true)?;
+        let Some(process) = self.process_of(credentials.pid())? else { return Ok(()) };
+        if self.desk.handshakes >= HANDSHAKES {
+            self.drop_oldest_handshake(now);
+        }
+        let key = self.next_key;
+        self.next_key += 1;
+        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
+        let added = self.epoll.add(&stream, EpollEvent::new(interest, key));
+        let mut peer = Peer::new(stream, process, now);
+        peer.interest = interest.bits();
+        self.desk.handshakes += 1;
+        self.desk.peers.insert(key, peer);
+        self.desk.busy.push(key);
+        added.map_err(|errno| {
+            self.hang_up(now, key);
+            errno.into()
+        })
+    }
+
+    /// The process of that id; `None` when it is dead already.
+    fn process_of(&mut self, pid: i32) -> io::Result<Option<ProcessId>> {
+        if let Some((id, _)) = self.processes.iter().find(|(_, process)| process.pid == pid) {
+            return Ok(Some(*id));
+        }
+        let Some(handle) = process::handle_of(pid)? else { return Ok(None) };
+        let id = self.next_key;
+        self.next_key += 1;
+        self.epoll.add(&handle, EpollEvent::new(EpollFlags::EPOLLIN, id | PROCESS))?;
+        self.processes.insert(id, Process { handle, pid, expected: false });
+        Ok(Some(id))
+    }
+
+    fn drop_oldest_handshake(&mut self, now: u64) -> Option<()> {
+        let unfinished = self.desk.peers.iter().filter(|(_, peer)| !matches!(peer.stage, Stage::Open(_)));
+        let oldest = unfinished.map(|(key, _)| *key).min()?;
+        self.hang_up(now, oldest);
+        Some(())
+    }
+
+    /// What may be asked for before a session is open.
+    pub(crate) fn greet(
+        &mut self,
+        now: u64,
+        key: u64,
+        request: Request,
+        frames: &[u8],
+    ) -> Result<(), &'static str> {
+        let Some(peer) = self.desk.peers.get_mut(&key) else { return Ok(()) };
+        let process = peer.process;
+        let token =
+            crate::frames::split_first(frames).and_then(|(token, _)| <[u8; 16]>::try_from(token).ok());
+        match (request.op, token) {
+            (Op::Expect, _) => {
+                if request.a != 0 {
+                    self.broker.register(process);
+                }
+                if let Some(process) = self.processes.get_mut(&process) {
+                    process.expected = true;
+                }
+                let header = Header { code: Status::Ok as u8, id: request.id, ..Header::default() };
+                peer.reply(header, &Body::Nothing);
+                Ok(())
+            }
+            (Op::Hello, Some(token)) => {
+                let resumed = if token == [0; 16] {
+                    false
+                } else {
+                    let (slot, resumed) =
+                        self.broker.hello(token, process).map_err(|violation| violation.0)?;
+                    self.desk.handshakes -= 1;
+                    peer.stage = Stage::Open(slot);
+                    if let Some(before) = self.desk.slots.insert(slot, key) {
+                        self.hang_up(now, before);
+                    }
+                    resumed
+                };
+                let settings = &self.broker.settings;
+                let incarnation = settings.incarnation.to_be_bytes();
+                let contents = [incarnation.as_slice(), settings.codec.as_bytes(), settings.name.as_bytes()];
+                let welcome = self.broker.welcome(request.id, resumed, process);
+                if let Some(peer) = self.desk.peers.get_mut(&key) {
+                    peer.reply(welcome, &Body::Contents(&contents));
+                }
+                Ok(())
+            }
+            _ => Err("a session begins with HELLO and a token of 16 bytes"),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The broker as a state machine: requests and times go in, replies come out. It does no input or output, so that
+//! every schedule of lost connections, retries and deaths can be tested.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+
+use crate::session::{Parked, Session};
+use crate::store::Store;
+use crate::wire::{AUTO_CLOSE, Header, Op, PIECE, PRODUCER, REMOVED, RESUMED, Request, STAT_FIELDS, Status};
+
+/// How long a session without a connection is kept for its client to come back, in nanoseconds.
+pub(crate) const KEEP: u64 = 5_000_000_000;
+/// How many sessions without a connection are kept at most; beyond that the oldest ends early.
+const KEPT_MAX: usize = 1024;
+/// The most bytes that a queue holds, messages that are on their way in or out included.
+const CONTENT_MAX: usize = 64 << 30;
+
+/// Names a session within a broker.
+pub(crate) type Slot = u64;
+/// Names a process within a broker.
+pub(crate) type ProcessId = u64;
+
+/// What was fixed when the queue was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) capacity: usize,
+    pub(crate) max_message: usize,
+    pub(crate) auto_close: bool,
+    pub(crate) incarnation: u128,
+    pub(crate) codec: String,
+    pub(crate) name: String,
+}
+
+/// A reply on its way to a session's connection.
+#[derive(Debug)]
+pub(crate) enum Body<'a> {
+    Nothing,
+    /// Frames as they travel, each with the flag for more.
+    Frames(&'a [u8]),
+    /// The contents of frames.
+    Contents(&'a [&'a [u8]]),
+}
+
+/// Where replies go.
+pub(crate) trait Sink {
+    fn reply(&mut self, to: Slot, header: Header, body: Body<'_>);
+}
+
+/// What a session may not do: its connection is ended with this word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Violation(pub(crate) &'static str);
+
+/// One queue and everyone who uses it.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) closed: bool,
+    pub(crate) removed: bool,
+    pub(crate) puts: u64,
+    pub(crate) gets: u64,
+    /// Bytes of messages that are on their way in or out.
+    pub(crate) moving: usize,
+    pub(crate) sessions: HashMap<Slot, Session>,
+    tokens: HashMap<[u8; 16], Slot>,
+    next_slot: Slot,
+    /// Those who wait, in the order in which they began to.
+    pub(crate) putters: VecDeque<Slot>,
+    pub(crate) getters: VecDeque<Slot>,
+    pub(crate) expiries: BTreeSet<(u64, Slot)>,
+    /// Sessions without a connection, the longest gone first.
+    kept: VecDeque<(u64, Slot)>,
+    producers: HashSet<ProcessId>,
+    had_producer: bool,
+}
+
+impl Broker {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            store: Store::default(),
+            closed: false,
+            removed: false,
+            puts: 0,
+            gets: 0,
+            moving: 0,
+            sessions: HashMap::new(),
+            tokens: HashMap::new(),
+            next_slot: 1,
+            putters: VecDeque::new(),
+            getters: VecDeque::new(),
+            expiries: BTreeSet::new(),
+            kept: VecDeque::new(),
+            producers: HashSet::new(),
+            had_producer: false,
+        }
+    }
+
+    /// Whether a message of `len` bytes more would exceed what a queue holds.
+    pub(crate) const fn is_overfull(&self, len: usize) -> bool {
+        self.store.bytes() + self.moving + len > CONTENT_MAX
+    }
+
+    /// Opens the session `token` of `process`, or goes on with it.
+    pub(crate) fn hello(&mut self, token: [u8; 16], process: ProcessId) -> Result<(Slot, bool), Violation> {
+        if let Some(&slot) = self.tokens.get(&token) {
+            let owner = self.sessions.get(&slot).map(|session| session.process);
+            if owner != Some(process) {
+                return Err(Violation("the session belongs to another process"));
+            }
+            self.unpark(slot);
+            self.kept.retain(|(_, kept)| *kept != slot);
+            return Ok((slot, true));
+        }
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        self.tokens.insert(token, slot);
+        self.sessions.insert(slot, Session::new(token, process));
+        Ok((slot, false))
+    }
+
+    /// What a WELCOME says.
+    pub(crate) fn welcome(&self, id: u64, resumed: bool, process: ProcessId) -> Header {
+        let bit = |on: bool, bit: u64| if on { bit } else { 0 };
+        let state = bit(self.settings.auto_close, AUTO_CLOSE)
+            | bit(self.removed, REMOVED)
+            | bit(self.producers.contains(&process), PRODUCER);
+        let (capacity, longest) = (self.settings.capacity as u64, self.settings.max_message as u64);
+        let last = 0;
+        Header {
+            code: Status::Welcome as u8,
+            flags: if resumed { RESUMED } else { 0 },
+            id,
+            fields: [capacity, longest, state, PIECE as u64, last],
+        }
+    }
+
+    /// Does what `request` asks for; `frames` is what came after its header. The reply may come later.
+    pub(crate) fn request(
+        &mut self,
+        now: u64,
+        slot: Slot,
+        request: Request,
+        frames: Vec<u8>,
+        sink: &mut impl Sink,
+    ) -> Result<(), Violation> {
+        let Some(session) = self.sessions.get_mut(&slot) else {
+            return Err(Violation("there is no such session"));
+        };
+        if session.parked.is_some() {
+            return Err(Violation("the request before this one has not been answered"));
+        }
+        let acknowledged = session.acknowledge(request.ack);
+        self.moving -= acknowledged;
+        let id = request.id;
+        match request.op {
+            Op::Put | Op::Get => return self.exchange(now, slot, request, frames, sink),
+            Op::Part => self.part(slot, &request, &frames, sink),
+            Op::Fetch => self.fetch(slot, &request, sink),
+            Op::Ack => {}
+            Op::Bye => {
+                self.end(slot);
+                self.pump(sink);
+            }
+            Op::Stat => self.stat(slot, id, sink),
+            Op::Close | Op::Remove | Op::Register | Op::Unregister => self.govern(slot, &request, sink),
+            Op::Hello | Op::Expect => return Err(Violation("the session is open already")),
+        }
+        Ok(())
+    }
+
+    fn govern(&mut self, slot: Slot, request: &Request, sink: &mut impl Sink) {
+        let process = self.sessions.get(&slot).map_or(0, |session| session.process);
+        let mut status = if self.removed { Status::Gone } else { Status::Ok };
+        match request.op {
+            Op::Close => self.close(sink),
+            Op::Remove => self.remove(sink),
+            Op::Register => self.register(process),
+            Op::Unregister => self.unregister(process, sink),
+            _ => status = Status::Error,
+        }
+        Self::say(sink, slot, status, request.id, [0; 5]);
+    }
+
+    fn stat(&self, slot: Slot, id: u64, sink: &mut impl Sink) {
+        if self.removed {
+            return Self::say(sink, slot, Status::Gone, id, [0; 5]);
+        }
+        let in_flight: usize = self.sessions.values().map(Session::in_flight).sum();
+        let numbers: [u64; STAT_FIELDS] = [
+            self.store.len() as u64,
+            u64::from(self.closed),
+            (self.store.bytes() + self.moving) as u64,
+            self.puts,
+            self.gets,
+            self.putters.len() as u64,
+            self.getters.len() as u64,
+            in_flight as u64,
+        ];
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+        let header = Header { code: Status::Stat as u8, flags: 0, id, fields: [numbers[0], 0, 0, 0, 0] };
+        sink.reply(slot, header, Body::Contents(&[&bytes]));
+    }
+
+    /// Answers without a body.
+    pub(crate) fn say(sink: &mut impl Sink, to: Slot, status: Status, id: u64, fields: [u64; 5]) {
+        sink.reply(to, Header { code: status as u8, flags: 0, id, fields }, Body::Nothing);
+    }
+
+    /// Refuses puts from now on; those who wait are told.
+    pub(crate) fn close(&mut self, sink: &mut impl Sink) {
+        self.closed = true;
+        for slot in std::mem::take(&mut self.putters).into_iter().chain(std::mem::take(&mut self.getters)) {
+            if let Some(parked) = self.take_parked(slot) {
+                self.finish(slot, &parked, Status::Closed, sink);
+            }
+        }
+    }
+
+    /// Ends the queue: what is in it is forgotten, and those who wait are told.
+    pub(crate) fn remove(&mut self, sink: &mut impl Sink) {
+        self.removed = true;
+        self.store.clear();
+        self.close(sink);
+    }
+
+    /// Counts `process` as a producer until it leaves or dies.
+    pub(crate) fn register(&mut self, process: ProcessId) {
+        self.producers.insert(process);
+        self.had_producer = true;
+    }
+
+    fn unregister(&mut self, process: ProcessId, sink: &mut impl Sink) {
+        let left = self.producers.remove(&process);
+        if left && self.producers.is_empty() && self.had_producer && self.settings.auto_close {
+            self.close(sink);
+        }
+    }
+
+    /// The connection of a session is lost: what it waited for has no effect, and it may come back for the rest.
+    pub(crate) fn disconnected(&mut self, now: u64, slot: Slot, sink: &mut impl Sink) {
+        if !self.sessions.contains_key(&slot) {
+            return;
+        }
+        self.unpark(slot);
+        self.kept.push_back((now.saturating_add(KEEP), slot));
+        if self.kept.len() > KEPT_MAX
+            && let Some((_, oldest)) = self.kept.pop_front()
+        {
+            self.end(oldest);
+            self.pump(sink);
+        }
+    }
+
+    /// A process has died: its sessions end, and what they had not acknowledged goes back.
+    pub(crate) fn died(&mut self, process: ProcessId, sink: &mut impl Sink) {
+        let slots: Vec<Slot> =
+            self.sessions.iter().filter(|(_, s)| s.process == process).map(|(slot, _)| *slot).collect();
+        for slot in slots {
+            self.end(slot);
+        }
+        self.kept.retain(|(_, slot)| self.sessions.contains_key(slot));
+        self.pump(sink);
+        self.unregister(process, sink);
+    }
+
+    /// Ends a session; what it had not acknowledged goes back to the head, as far as there is room.
+    fn end(&mut self, slot: Slot) {
+        self.unpark(slot);
+        let Some(mut session) = self.sessions.remove(&slot) else { return };
+        self.tokens.remove(&session.token);
+        self.moving -= session.upload.len();
+        let Some(taken) = session.taken.take() else { return };
+        self.moving -= taken.bytes();
+        if self.removed {
+            return;
+        }
+        let room = self.settings.capacity.saturating_sub(self.store.len());
+        let returned = self.store.give_back(taken.messages, room);
+        self.gets -= returned as u64;
+    }
+
+    /// Takes a session's request out of those that wait.
+    fn unpark(&mut self, slot: Slot) {
+        if let Some(parked) = self.take_parked(slot) {
+            let (putters, getters) = (&mut self.putters, &mut self.getters);
+            let queue = if matches!(parked, Parked::Put { .. }) { putters } else { getters };
+            queue.retain(|waiting| *waiting != slot);
+            if let Some(session) = self.sessions.get_mut(&slot) {
+                session.interrupted = (parked.request().id, parked.put());
+            }
+        }
+    }
+
+    /// A session's request that waits, which it does no longer; its place in the order is the caller's to clear.
+    pub(crate) fn take_parked(&mut self, slot: Slot) -> Option<Parked> {
+        let parked = self.sessions.get_mut(&slot)?.parked.take()?;
+        self.expiries.remove(&(parked.request().expires, slot));
+        self.moving -= parked.bytes();
+        Some(parked)
+    }
+
+    /// Ends what has waited long enough at `now`.
+    pub(crate) fn tick(&mut self, now: u64, sink: &mut impl Sink) {
+        while let Some(&(expires, slot)) = self.expiries.first()
+            && expires <= now
+        {
+            let Some(parked) = self.take_parked(slot) else {
+                self.expiries.remove(&(expires, slot));
+                continue;
+            };
+            self.putters.retain(|waiting| *waiting != slot);
+            self.getters.retain(|waiting| *waiting != slot);
+            self.finish(slot, &parked, Status::Timeout, sink);
+        }
+        let mut ended = false;
+        while let Some(&(expires, slot)) = self.kept.front()
+            && expires <= now
+        {
+            self.kept.pop_front();
+            self.end(slot);
+            ended = true;
+        }
+        if ended {
+            self.pump(sink);
+        }
+    }
+
+    /// When [`tick`](Self::tick) has something to do next.
+    pub(crate) fn next_tick(&self) -> Option<u64> {
+        let expiry = self.expiries.first().map(|(expires, _)| *expires);
+        let kept = self.kept.front().map(|(expires, _)| *expires);
+        expiry.into_iter().chain(kept).min()
+    }
+}

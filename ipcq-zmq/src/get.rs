@@ -1,0 +1,228 @@
+//! Gets, as requests.
+
+use std::collections::TryReserveError;
+
+use bytes::Bytes;
+use ipcq_core::{BackendErrorKind, Batch, GetFault, Limit, Wait};
+
+use crate::client::{Client, Failed};
+use crate::socket::{Connection, Reply};
+use crate::wire::{Op, PIECE, Request, Status};
+
+/// What became of a get on a connection that works.
+type Got<T> = Result<T, Failed>;
+
+/// What a reply to a get holds.
+enum Haul {
+    /// Messages, each in a frame; and how many were left in the queue.
+    Frames(Vec<Bytes>, u64),
+    /// The first piece of a message of this length.
+    Long(Bytes, usize),
+}
+
+impl Client {
+    /// Gets one message.
+    pub(crate) fn get(
+        &self,
+        connection: &mut Connection,
+        message: &mut Vec<u8>,
+        wait: Wait,
+    ) -> Got<Result<(), GetFault>> {
+        message.clear();
+        let haul = match self.haul(connection, 1, 0, message, wait)? {
+            Ok(haul) => haul,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        match haul {
+            Haul::Frames(frames, _) => {
+                let content = frames.first().map_or(&[][..], |frame| frame);
+                if let Err(error) = message.try_reserve(content.len()) {
+                    return self.leave(connection, error);
+                }
+                message.extend_from_slice(content);
+            }
+            Haul::Long(piece, len) => {
+                message.extend_from_slice(&piece);
+                self.fetch(connection, message, len)?;
+            }
+        }
+        self.acknowledge(connection)?;
+        Ok(Ok(()))
+    }
+
+    /// Gets what is there, up to `limit`.
+    pub(crate) fn get_many(
+        &self,
+        connection: &mut Connection,
+        batch: &mut Batch,
+        limit: Limit,
+        wait: Wait,
+    ) -> Got<Result<usize, GetFault>> {
+        let (mut taken, mut bytes) = (0, 0_usize);
+        let mut long = Vec::new();
+        loop {
+            let budget = limit.max_bytes().saturating_sub(bytes);
+            // Only the first message of all may exceed the bytes that are asked for.
+            let (wait, room) = if taken == 0 { (wait, usize::MAX) } else { (Wait::No, budget) };
+            let messages = limit.max_messages() - taken;
+            let haul = match self.haul_within(connection, messages, budget, room, &mut long, wait)? {
+                Ok(haul) => haul,
+                Err(fault) if taken == 0 => return Ok(Err(fault)),
+                Err(_) => break,
+            };
+            let left = match haul {
+                Haul::Frames(frames, left) => {
+                    let content = frames.iter().map(Bytes::len).sum();
+                    if let Err(error) = batch.try_reserve(frames.len(), content) {
+                        return if taken == 0 {
+                            self.leave(connection, error)
+                        } else {
+                            self.end(connection, taken)
+                        };
+                    }
+                    frames.iter().for_each(|frame| batch.push(frame));
+                    taken += frames.len();
+                    bytes = bytes.saturating_add(content);
+                    left
+                }
+                Haul::Long(piece, len) => {
+                    if let Err(error) = batch.try_reserve(1, len) {
+                        return if taken == 0 {
+                            self.leave(connection, error)
+                        } else {
+                            self.end(connection, taken)
+                        };
+                    }
+                    long.extend_from_slice(&piece);
+                    self.fetch(connection, &mut long, len)?;
+                    batch.push(&long);
+                    long = Vec::new();
+                    taken += 1;
+                    bytes = bytes.saturating_add(len);
+                    1
+                }
+            };
+            if left == 0 || taken >= limit.max_messages() || bytes >= limit.max_bytes() {
+                break;
+            }
+        }
+        self.acknowledge(connection)?;
+        Ok(Ok(taken))
+    }
+
+    fn haul(
+        &self,
+        connection: &mut Connection,
+        messages: usize,
+        bytes: usize,
+        into: &mut Vec<u8>,
+        wait: Wait,
+    ) -> Got<Result<Haul, GetFault>> {
+        self.haul_within(connection, messages, bytes, usize::MAX, into, wait)
+    }
+
+    /// Takes messages; has room made in `into` before it takes a long one, which may have `most` bytes.
+    fn haul_within(
+        &self,
+        connection: &mut Connection,
+        messages: usize,
+        bytes: usize,
+        most: usize,
+        into: &mut Vec<u8>,
+        wait: Wait,
+    ) -> Got<Result<Haul, GetFault>> {
+        let mut room = PIECE.min(most);
+        loop {
+            let mut request = Self::request(connection, Op::Get, wait);
+            (request.a, request.b, request.c) = (messages as u64, bytes as u64, room as u64);
+            let reply = self.exchange(connection, &request, &[])?;
+            let [_, len, left, ..] = reply.header.fields;
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            return Ok(match Status::parse(reply.header.code) {
+                Some(Status::NeedsRoom) if len > most => Err(GetFault::Empty),
+                Some(Status::NeedsRoom) if len > self.identity().max_message => Err(self.nonsense().into()),
+                Some(Status::NeedsRoom) => match into.try_reserve_exact(len) {
+                    Ok(()) => {
+                        room = len;
+                        continue;
+                    }
+                    Err(error) => Err(self.no_memory_for(len, error)),
+                },
+                Some(Status::Msg) if len == 0 => Ok(Haul::Frames(reply.frames, left)),
+                Some(Status::Msg) if len <= room => match reply.frames.into_iter().next() {
+                    Some(piece) if piece.len() <= len => Ok(Haul::Long(piece, len)),
+                    _ => Err(self.nonsense().into()),
+                },
+                _ => Err(self.refusal(&reply, wait)),
+            });
+        }
+    }
+
+    fn refusal(&self, reply: &Reply, wait: Wait) -> GetFault {
+        match Status::parse(reply.header.code) {
+            Some(Status::Empty) => GetFault::Empty,
+            Some(Status::Timeout) if wait == Wait::No => GetFault::Busy,
+            Some(Status::Timeout) => GetFault::Timeout,
+            Some(Status::Closed) => GetFault::Closed,
+            Some(Status::NoRoom) => {
+                let what = "the process that hosts it has no memory to send a message from";
+                self.error(BackendErrorKind::NoRoom, what).with_advice("free some and try again").into()
+            }
+            _ => self.nonsense().into(),
+        }
+    }
+
+    /// Fetches the rest of a long message, for which there is room.
+    fn fetch(&self, connection: &mut Connection, message: &mut Vec<u8>, len: usize) -> Got<()> {
+        // What is fetched belongs to a reply that is not acknowledged before all of it is here.
+        let held = connection.acknowledged.saturating_sub(1);
+        while message.len() < len {
+            let mut request = Request::new(Op::Fetch, connection.next_id());
+            (request.ack, request.a) = (held, message.len() as u64);
+            let reply = self.exchange(connection, &request, &[])?;
+            match reply.frames.first() {
+                Some(piece) if !piece.is_empty() && piece.len() <= len - message.len() => {
+                    message.extend_from_slice(piece);
+                }
+                _ => return Err(Failed::Backend(self.nonsense())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the broker that what it sent has arrived, before the caller learns of it: from here on it is this
+    /// process's, whatever happens.
+    fn acknowledge(&self, connection: &mut Connection) -> Got<()> {
+        let mut request = Request::new(Op::Ack, connection.next_id());
+        request.ack = connection.acknowledged;
+        // A connection that is lost now is the broker's to notice; the messages are here.
+        let _ = connection.tell(&request);
+        Ok(())
+    }
+
+    /// As [`leave`](Self::leave), with what was taken before.
+    fn end(&self, connection: &mut Connection, taken: usize) -> Got<Result<usize, GetFault>> {
+        connection.is_spent = true;
+        let request = Request::new(Op::Bye, connection.next_id());
+        let _ = connection.tell(&request);
+        Ok(Ok(taken))
+    }
+
+    /// Gives back what there is no memory for: the session ends.
+    fn leave<T>(&self, connection: &mut Connection, error: TryReserveError) -> Got<Result<T, GetFault>> {
+        let request = Request::new(Op::Bye, connection.next_id());
+        let _ = connection.tell(&request);
+        Err(Failed::Backend(self.lacking(0, error)))
+    }
+
+    fn no_memory_for(&self, len: usize, error: TryReserveError) -> GetFault {
+        self.lacking(len, error).into()
+    }
+
+    fn lacking(&self, len: usize, error: TryReserveError) -> ipcq_core::BackendError {
+        let what = format!("this process has no memory for its next message of {len} bytes");
+        self.error(BackendErrorKind::NoRoom, what)
+            .with_advice("free some and get it again: it is still in the queue")
+            .with_source(error)
+    }
+}

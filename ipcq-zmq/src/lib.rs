@@ -1,0 +1,96 @@
+//! ipcq over ZeroMQ: typed, bounded queues between processes that a program in any language can join.
+//!
+//! ```
+//! use ipcq_zmq::{Queue, QueueOptions, ZmqTransport};
+//!
+//! # let directory = tempfile::tempdir()?;
+//! let zmq = ZmqTransport::in_directory(directory.path());
+//! let queue: Queue<String> = Queue::create(&zmq, "jobs", &QueueOptions::new())?;
+//! queue.put("hello".to_owned())?;
+//! assert_eq!(queue.get()?, "hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The process that makes a queue hosts its *broker*, a thread that holds the messages and serves clients over a Unix
+//! socket, `jobs.zmq` in the queue directory. Everyone else, and the host's own handles, are its clients. What they say
+//! to each other is written down in `PROTOCOL.md`; `examples/client.py` is a client in plain pyzmq.
+//!
+//! # How long a queue lasts
+//!
+//! A *named* queue lasts until it is removed or its host ends, whether or not the host has a handle of it. When the host ends, calls that
+//! wait are told within a second that the queue is gone, and its name is free. What was in it is lost. An *anonymous*
+//! queue ends when its host has no handle left, no client is connected, and no child that it was shared with lives.
+//!
+//! # What happens when a participant is killed
+//!
+//! The kernel tells the broker. What the dead process waited for does not happen; a put that it was in is wholly there
+//! or not at all. A message that was sent to it and not acknowledged goes back to the head, as far as there is room.
+//! A client acknowledges before a get returns, so nothing is delivered twice.
+//!
+//! When the host is *stopped*, calls that do not wait say `Busy` and calls with a deadline say `Timeout` within 0.3 s
+//! of it; observers, `close` and `remove` fail after as long, for only the broker can answer them. These are the
+//! promises that this transport cannot keep to the letter.
+//!
+//! # Whom it trusts
+//!
+//! The broker believes nothing that it reads, and speaks ZMTP itself. The crate `zeromq` allocates what a frame's header
+//! claims before anything is checked, even before the handshake, and it accepts connections by itself, so that nothing
+//! can stand between: 73 random bytes could end the host. Relaying everything through a filter would have cost two more
+//! hops for each message. Clients run over the crate's DEALER socket. Before a client hands it the socket,
+//! code that believes nothing has looked at who listens there; a program of the same user that takes on the part of a
+//! broker and lies about lengths afterwards can still end a client.
+//!
+//! # What it costs
+//!
+//! A call is one request and one reply, and a get one acknowledgement more. The calling thread does the work itself; each thread that is in a call
+//! at a time has a connection, which is kept for later calls (at most 64 per queue). Both sides look for more to do for 20 to 50 µs before
+//! they sleep; a call that waits wakes four times a second.
+//!
+//! # Limits
+//!
+//! | what | limit |
+//! |---|---|
+//! | capacity | 2^31 - 1 messages |
+//! | one message | 16 GiB |
+//! | content of a queue | 64 GiB, and the memory there is |
+//! | connections | 16,384, and the file handles there are |
+//! | where | 64-bit Linux 5.16 or newer |
+//!
+//! A process may fork while it has queues open. The child opens connections of its own and keeps those of its parent
+//! open, unused. A child of the host is a client like any other.
+#![deny(unsafe_code)]
+
+mod address;
+mod admission;
+mod broker;
+mod client;
+mod clock;
+mod frames;
+mod get;
+mod handshake;
+mod peer;
+mod process;
+mod put;
+mod queue;
+#[cfg(test)]
+mod schedule;
+mod serve;
+mod server;
+mod session;
+mod share;
+mod socket;
+mod store;
+mod transport;
+mod welcome;
+mod wire;
+
+pub use ipcq_core::codec;
+pub use ipcq_core::error;
+pub use ipcq_core::{
+    Batch, Bincode, Bytes, Capacity, Channel, Codec, Limit, Queue, QueueAddress, QueueName, QueueOptions,
+    Stat, Transport, Wait,
+};
+pub use transport::ZmqTransport;
+
+/// The name of this transport.
+const NAME: &str = "zmq";

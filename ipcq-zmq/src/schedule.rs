@@ -1,0 +1,393 @@
+//! Generated schedules on the broker's state machine: clients that wait or not, lose connections and replies, repeat
+//! requests, die, and let time pass. A model that knows only what clients were told checks the rest.
+
+use std::collections::{HashMap, HashSet};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::broker::{Body, Broker, Settings, Sink, Slot};
+use crate::frames;
+use crate::wire::{Header, NO_WAIT, Op, PIECE, Request, STAT_FIELDS, Status, UPLOADED};
+
+const CLIENTS: usize = 4;
+const CAPACITY: usize = 5;
+
+/// What happens to one client.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Put {
+        messages: u8,
+        wait: Option<u8>,
+        long: bool,
+    },
+    Get {
+        messages: u8,
+        wait: Option<u8>,
+    },
+    /// Reads the reply to what it asked, if there is one.
+    Read,
+    /// Loses its connection and every reply on it, and comes back for them.
+    Reconnect,
+    /// Loses its connection and gives up; another client takes its place.
+    Abandon,
+    Die,
+    Close,
+    Pass(u16),
+}
+
+fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
+    let wait = || prop_oneof![Just(None), (0..20_u8).prop_map(Some)];
+    let step = prop_oneof![
+        8 => (0..9_u8, wait(), prop::bool::weighted(0.2))
+            .prop_map(|(messages, wait, long)| Step::Put { messages, wait, long }),
+        8 => (0..5_u8, wait()).prop_map(|(messages, wait)| Step::Get { messages, wait }),
+        16 => Just(Step::Read),
+        3 => Just(Step::Reconnect),
+        2 => Just(Step::Abandon),
+        2 => Just(Step::Die),
+        1 => prop::bool::weighted(0.2).prop_map(|close| if close { Step::Close } else { Step::Read }),
+        3 => (0..2000_u16).prop_map(Step::Pass),
+    ];
+    vec((0..CLIENTS, step), 1..200)
+}
+
+/// Replies that have not been read.
+#[derive(Debug, Default)]
+struct Wires(HashMap<Slot, Vec<(Header, Vec<u64>)>>);
+
+impl Sink for Wires {
+    fn reply(&mut self, to: Slot, header: Header, body: Body<'_>) {
+        let numbers = match body {
+            Body::Frames(mut bytes) => std::iter::from_fn(|| {
+                let (content, rest) = frames::split_first(bytes)?;
+                bytes = rest;
+                Some(number(content))
+            })
+            .collect(),
+            Body::Contents(contents) => contents.iter().map(|content| number(content)).collect(),
+            Body::Nothing => Vec::new(),
+        };
+        self.0.entry(to).or_default().push((header, numbers));
+    }
+}
+
+fn number(content: &[u8]) -> u64 {
+    content.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+#[derive(Debug, Clone)]
+struct Asked {
+    request: Request,
+    frames: Vec<u8>,
+    numbers: Vec<u64>,
+}
+
+#[derive(Debug)]
+struct Client {
+    slot: Slot,
+    token: [u8; 16],
+    process: u64,
+    id: u64,
+    acknowledged: u64,
+    asked: Option<Asked>,
+}
+
+/// What the clients know.
+#[derive(Debug)]
+struct World {
+    broker: Broker,
+    wires: Wires,
+    clients: Vec<Client>,
+    now: u64,
+    next_process: u64,
+    next_number: u64,
+    /// Numbers that were put for certain, and those whose putter never learned of it.
+    put: HashSet<u64>,
+    perhaps: HashSet<u64>,
+    got: Vec<u64>,
+    /// How many messages may have gone with a getter that had not acknowledged them.
+    lost_allowed: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        let settings = Settings {
+            capacity: CAPACITY,
+            max_message: 4 * PIECE,
+            auto_close: false,
+            incarnation: 1,
+            codec: "bytes".to_owned(),
+            name: "q".to_owned(),
+        };
+        let mut world = Self {
+            broker: Broker::new(settings),
+            wires: Wires::default(),
+            clients: Vec::new(),
+            now: 1,
+            next_process: 1,
+            next_number: 1,
+            put: HashSet::new(),
+            perhaps: HashSet::new(),
+            got: Vec::new(),
+            lost_allowed: 0,
+        };
+        for _ in 0..CLIENTS {
+            let client = world.newcomer();
+            world.clients.push(client);
+        }
+        world
+    }
+
+    fn newcomer(&mut self) -> Client {
+        let process = self.next_process;
+        self.next_process += 1;
+        let token = u128::from(process).to_be_bytes();
+        let (slot, resumed) = self.broker.hello(token, process).expect("a token of its own");
+        assert!(!resumed);
+        Client { slot, token, process, id: 0, acknowledged: 0, asked: None }
+    }
+
+    fn step(&mut self, at: usize, step: Step) {
+        match step {
+            Step::Put { messages, wait, long } if self.clients[at].asked.is_none() => {
+                self.ask_put(at, messages, wait, long);
+            }
+            Step::Get { messages, wait } if self.clients[at].asked.is_none() => {
+                let mut request = self.request(at, Op::Get, wait);
+                (request.a, request.b, request.c) = (u64::from(messages) + 1, u64::MAX, u64::MAX);
+                self.ask(at, Asked { request, frames: Vec::new(), numbers: Vec::new() });
+            }
+            Step::Read => self.read(at),
+            Step::Reconnect => self.reconnect(at),
+            Step::Abandon => self.leave(at, false),
+            Step::Die => self.leave(at, true),
+            Step::Close => self.broker.close(&mut self.wires),
+            Step::Pass(milliseconds) => {
+                self.now += u64::from(milliseconds) * 1_000_000;
+                self.broker.tick(self.now, &mut self.wires);
+            }
+            Step::Put { .. } | Step::Get { .. } => {}
+        }
+        self.check();
+    }
+
+    fn request(&mut self, at: usize, op: Op, wait: Option<u8>) -> Request {
+        let client = &mut self.clients[at];
+        client.id += 1;
+        let mut request = Request::new(op, client.id);
+        request.ack = client.acknowledged;
+        match wait {
+            None => request.flags = NO_WAIT,
+            Some(19) => {}
+            Some(wait) => request.expires = self.now + u64::from(wait) * 300_000_000,
+        }
+        request
+    }
+
+    fn ask_put(&mut self, at: usize, messages: u8, wait: Option<u8>, long: bool) {
+        if long {
+            let number = self.next_number.to_be_bytes();
+            let mut piece = vec![0; PIECE];
+            piece[..8].copy_from_slice(&number);
+            for offset in [0, PIECE] {
+                let mut part = self.request(at, Op::Part, Some(19));
+                part.a = offset as u64;
+                let mut frames = Vec::new();
+                frames::push(&mut frames, 0, &piece);
+                let slot = self.clients[at].slot;
+                self.broker
+                    .request(self.now, slot, part, frames, &mut self.wires)
+                    .expect("a piece in its place");
+                let reply = self.wires.0.entry(slot).or_default().pop().expect("a reply at once");
+                assert_eq!(reply.0.code, Status::Ok as u8);
+                self.clients[at].acknowledged = part.id;
+            }
+        }
+        let count = if long { 1 } else { u64::from(messages) };
+        let numbers: Vec<u64> = (self.next_number..self.next_number + count).collect();
+        self.next_number += count;
+        let mut request = self.request(at, Op::Put, wait);
+        let mut frames = Vec::new();
+        if long {
+            request.flags |= UPLOADED;
+        } else {
+            numbers.iter().for_each(|number| frames::push(&mut frames, 0, &number.to_be_bytes()));
+        }
+        self.ask(at, Asked { request, frames, numbers });
+    }
+
+    fn ask(&mut self, at: usize, asked: Asked) {
+        let slot = self.clients[at].slot;
+        self.clients[at].asked = Some(asked.clone());
+        let done = self.broker.request(self.now, slot, asked.request, asked.frames, &mut self.wires);
+        done.expect("a request that keeps the rules");
+    }
+
+    fn read(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        let Some(asked) = client.asked.clone() else { return };
+        let replies = self.wires.0.entry(client.slot).or_default();
+        if replies.is_empty() {
+            return;
+        }
+        let (header, numbers) = replies.remove(0);
+        assert_eq!(header.id, asked.request.id);
+        client.acknowledged = header.id;
+        client.asked = None;
+        match Status::parse(header.code) {
+            Some(Status::Msg) => {
+                assert!(!numbers.is_empty() && numbers.len() as u64 == header.fields[0]);
+                self.got.extend(&numbers);
+                let mut request = self.request(at, Op::Ack, Some(19));
+                request.ack = header.id;
+                let slot = self.clients[at].slot;
+                self.broker.request(self.now, slot, request, Vec::new(), &mut self.wires).expect("an ACK");
+            }
+            Some(Status::Ok | Status::Full | Status::Timeout | Status::Closed) => {
+                let count = usize::try_from(header.fields[0]).expect("a small number");
+                if header.code == Status::Ok as u8 {
+                    assert_eq!(count, asked.numbers.len());
+                }
+                self.put.extend(&asked.numbers[..count]);
+            }
+            status => assert_eq!(status, Some(Status::Empty)),
+        }
+    }
+
+    fn reconnect(&mut self, at: usize) {
+        let Client { slot, token, process, asked, .. } = &self.clients[at];
+        let (slot, asked) = (*slot, asked.clone());
+        self.broker.disconnected(self.now, slot, &mut self.wires);
+        self.wires.0.remove(&slot);
+        assert_eq!(self.broker.hello(*token, *process).expect("its own session"), (slot, true));
+        let stranger = self.broker.hello(*token, u64::MAX);
+        assert!(stranger.is_err(), "a session is its process's alone");
+        if let Some(asked) = asked {
+            self.ask(at, asked);
+        }
+    }
+
+    /// The client goes without a word; a new one takes its place.
+    fn leave(&mut self, at: usize, dies: bool) {
+        let client = &self.clients[at];
+        let session = &self.broker.sessions[&client.slot];
+        let count = session.taken.as_ref().map_or(0, |taken| taken.messages.count());
+        let room = CAPACITY - self.broker.store.len();
+        // What goes back finds room now, or may find none later.
+        self.lost_allowed += if dies { count.saturating_sub(room) } else { count };
+        if let Some(asked) = &client.asked {
+            self.perhaps.extend(&asked.numbers);
+        }
+        if dies {
+            self.broker.died(client.process, &mut self.wires);
+        } else {
+            self.broker.disconnected(self.now, client.slot, &mut self.wires);
+        }
+        self.wires.0.remove(&self.clients[at].slot);
+        self.clients[at] = self.newcomer();
+    }
+
+    /// What holds at every instant.
+    fn check(&self) {
+        let broker = &self.broker;
+        assert!(broker.store.len() <= CAPACITY, "{} messages", broker.store.len());
+        assert!(broker.putters.is_empty() || broker.store.len() == CAPACITY, "a putter waits beside room");
+        assert!(broker.getters.is_empty() || broker.store.len() == 0, "a getter waits beside a message");
+        let unique: HashSet<&u64> = self.got.iter().collect();
+        assert_eq!(unique.len(), self.got.len(), "a message was got twice: {:?}", self.got);
+        assert!(broker.expiries.len() <= broker.putters.len() + broker.getters.len());
+    }
+
+    /// Lets everything come to its end, and counts.
+    fn settle(mut self) {
+        for at in 0..CLIENTS {
+            self.reconnect(at);
+            self.read(at);
+        }
+        self.now += 30_000_000_000;
+        self.broker.tick(self.now, &mut self.wires);
+        self.broker.close(&mut self.wires);
+        for at in 0..CLIENTS {
+            self.read(at);
+            assert!(self.clients[at].asked.is_none(), "a call on a closed queue never ended");
+        }
+        while self.broker.store.len() > 0 {
+            self.step(0, Step::Get { messages: 3, wait: None });
+            self.step(0, Step::Read);
+        }
+        assert_eq!(self.broker.moving, 0, "bytes that belong to nobody are counted");
+        assert_eq!((self.broker.store.bytes(), self.broker.puts - self.broker.gets), (0, 0));
+        let got: HashSet<u64> = self.got.iter().copied().collect();
+        let lost = self.put.difference(&got).count();
+        assert!(lost <= self.lost_allowed, "{lost} messages are lost");
+        assert!(got.iter().all(|number| self.put.contains(number) || self.perhaps.contains(number)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_lost_or_doubled(steps in steps()) {
+        let mut world = World::new();
+        for (at, step) in steps {
+            world.step(at, step);
+        }
+        world.settle();
+    }
+
+    /// Without waiting and deaths, one client after the other: the queue is a plain one.
+    #[test]
+    fn calls_that_do_not_wait_agree_with_a_plain_queue(calls in vec((any::<bool>(), 0..CLIENTS, 0..8_u8), 1..100)) {
+        let mut world = World::new();
+        let mut model = std::collections::VecDeque::new();
+        for (puts, at, messages) in calls {
+            if puts {
+                let first = world.next_number;
+                world.step(at, Step::Put { messages, wait: None, long: false });
+                let fit = u64::from(messages).min((CAPACITY - model.len()) as u64);
+                model.extend(first..first + fit);
+            } else {
+                world.step(at, Step::Get { messages, wait: None });
+                let before = world.got.len();
+                world.step(at, Step::Read);
+                let count = model.len().min(usize::from(messages) + 1);
+                let expected: Vec<u64> = model.drain(..count).collect();
+                prop_assert_eq!(&world.got[before..], expected);
+            }
+            world.step(at, Step::Read);
+            prop_assert_eq!(world.broker.store.len(), model.len());
+        }
+    }
+}
+
+/// Those who wait are served in the order in which they began to.
+#[test]
+fn waiting_is_in_turn() {
+    let mut world = World::new();
+    for at in 0..CLIENTS {
+        world.step(at, Step::Get { messages: 0, wait: Some(19) });
+    }
+    let newcomer = world.newcomer();
+    world.clients.push(newcomer);
+    world.step(CLIENTS, Step::Put { messages: 3, wait: None, long: false });
+    for at in 0..CLIENTS {
+        world.step(at, Step::Read);
+    }
+    assert_eq!(world.got, [1, 2, 3]);
+    assert!(world.clients[3].asked.is_some());
+}
+
+/// The numbers of a STAT reply are the queue's, those who wait included.
+#[test]
+fn stat_counts() {
+    let mut world = World::new();
+    world.step(0, Step::Put { messages: 7, wait: Some(19), long: false });
+    let request = world.request(1, Op::Stat, Some(19));
+    let slot = world.clients[1].slot;
+    world.broker.request(1, slot, request, Vec::new(), &mut world.wires).expect("a request");
+    let (header, _) = world.wires.0[&slot][0];
+    assert_eq!((header.code, header.fields[0]), (Status::Stat as u8, CAPACITY as u64));
+    assert_eq!((world.broker.putters.len(), STAT_FIELDS), (1, 8));
+}

@@ -1,0 +1,289 @@
+//! How a broker puts and gets, for those who wait and those who do not.
+
+use crate::broker::{Body, Broker, Sink, Slot, Violation};
+use crate::session::{InFlight, Parked};
+use crate::store::{self, NotTaken, Taken, Wanted};
+use crate::wire::{Header, NO_WAIT, Op, PIECE, Request, Status, UPLOADED};
+
+/// A message of which this much has arrived is refused more while the process has little memory left: what else runs
+/// in it cannot be told that there is none.
+const CAUTION: usize = 8 << 20;
+/// How much must be left.
+const HEADROOM: usize = 32 << 20;
+
+impl Broker {
+    /// Answers a put or get, once: a repeated one gets the answer that it got before.
+    pub(crate) fn exchange(
+        &mut self,
+        now: u64,
+        slot: Slot,
+        request: Request,
+        frames: Vec<u8>,
+        sink: &mut impl Sink,
+    ) -> Result<(), Violation> {
+        let Some(session) = self.sessions.get(&slot) else { return Ok(()) };
+        match session.last {
+            Some(last) if last.id == request.id => {
+                self.repeat(slot, last, sink);
+                return Ok(());
+            }
+            Some(last) if last.id > request.id => return Err(Violation("the request is an old one")),
+            _ => {}
+        }
+        if session.taken.is_some() {
+            return Err(Violation("what the session got has not been acknowledged"));
+        }
+        let parked = match request.op {
+            Op::Put => self.prepare_put(slot, request, frames)?,
+            _ => Self::prepare_get(request),
+        };
+        if request.expires != 0 && request.expires <= now {
+            self.finish(slot, &parked, Status::Timeout, sink);
+            return Ok(());
+        }
+        self.attempt(slot, parked, sink);
+        self.pump(sink);
+        Ok(())
+    }
+
+    fn repeat(&self, slot: Slot, last: Header, sink: &mut impl Sink) {
+        match self.sessions.get(&slot).and_then(|session| session.taken.as_ref()) {
+            Some(taken) if taken.id == last.id => Self::send_taken(slot, last, taken, sink),
+            _ => sink.reply(slot, last, Body::Nothing),
+        }
+    }
+
+    fn prepare_put(&self, slot: Slot, request: Request, mut frames: Vec<u8>) -> Result<Parked, Violation> {
+        let max = self.settings.max_message;
+        let uploaded = request.flags & UPLOADED != 0;
+        if uploaded {
+            let len = self.sessions.get(&slot).map_or(0, |session| session.upload.len());
+            let too_long = (len > max).then_some(len);
+            let total = usize::from(too_long.is_none());
+            let frames = Vec::new();
+            return Ok(Parked::Put { request, frames, at: 0, put: 0, total, too_long });
+        }
+        let Some((count, too_long)) = store::normalize(&mut frames, max) else {
+            return Err(Violation("the messages of a put are not frames"));
+        };
+        let total = too_long.map_or(count, |(index, _)| index);
+        let too_long = too_long.map(|(_, len)| len);
+        // A put that was interrupted goes on where it was.
+        let interrupted = self.sessions.get(&slot).map_or((0, 0), |session| session.interrupted);
+        let done = if interrupted.0 == request.id { interrupted.1.min(total) } else { 0 };
+        let (at, put, _) = store::span(&frames, done, usize::MAX);
+        Ok(Parked::Put { request, frames, at, put, total, too_long })
+    }
+
+    fn prepare_get(request: Request) -> Parked {
+        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let wanted = Wanted { messages: size(request.a), bytes: size(request.b), room: size(request.c) };
+        Parked::Get { request, wanted }
+    }
+
+    /// Does what it can of a request; what waits is parked behind the others.
+    fn attempt(&mut self, slot: Slot, mut parked: Parked, sink: &mut impl Sink) {
+        let status = match &mut parked {
+            Parked::Put { .. } => self.step_put(slot, &mut parked),
+            Parked::Get { request, wanted } => {
+                let (request, wanted) = (*request, *wanted);
+                match self.step_get(slot, request, wanted, sink) {
+                    Step::Sent => return,
+                    Step::Done(status) => status,
+                }
+            }
+        };
+        match status {
+            Status::Full | Status::Empty if parked.request().flags & NO_WAIT == 0 => self.park(slot, parked),
+            status => self.finish(slot, &parked, status, sink),
+        }
+    }
+
+    fn park(&mut self, slot: Slot, parked: Parked) {
+        let Some(session) = self.sessions.get_mut(&slot) else { return };
+        let expires = parked.request().expires;
+        let queue = if matches!(parked, Parked::Put { .. }) { &mut self.putters } else { &mut self.getters };
+        queue.push_back(slot);
+        self.moving += parked.bytes();
+        session.parked = Some(parked);
+        if expires != 0 {
+            self.expiries.insert((expires, slot));
+        }
+    }
+
+    /// Puts as many messages as there is room for; `Full` when some are left.
+    fn step_put(&mut self, slot: Slot, parked: &mut Parked) -> Status {
+        let Parked::Put { request, frames, at, put, total, too_long } = parked else { return Status::Error };
+        if self.closed {
+            return Status::Closed;
+        }
+        let room = self.settings.capacity.saturating_sub(self.store.len());
+        let now = room.min(*total - *put);
+        if now > 0 {
+            let stored = if request.flags & UPLOADED == 0 {
+                let rest = frames.get(*at..).unwrap_or_default();
+                let (end, count, _) = store::span(rest, now, usize::MAX);
+                *at += end;
+                let overfull = self.is_overfull(end);
+                !overfull
+                    && count == now
+                    && self.store.append(rest.get(..end).unwrap_or_default(), count).is_ok()
+            } else {
+                let session = self.sessions.get_mut(&slot);
+                let message = session.map(|session| std::mem::take(&mut session.upload)).unwrap_or_default();
+                self.moving -= message.len();
+                self.store.append_long(message).is_ok()
+            };
+            if !stored {
+                return Status::NoRoom;
+            }
+            *put += now;
+            self.puts += now as u64;
+        }
+        match too_long {
+            _ if *put < *total => Status::Full,
+            Some(_) => Status::TooLong,
+            None => Status::Ok,
+        }
+    }
+
+    fn step_get(&mut self, slot: Slot, request: Request, wanted: Wanted, sink: &mut impl Sink) -> Step {
+        if wanted.messages == 0 {
+            return Step::Done(Status::Ok);
+        }
+        match self.store.take(wanted) {
+            Ok(messages) => {
+                self.hand_out(slot, request.id, messages, sink);
+                Step::Sent
+            }
+            Err(NotTaken::Empty) if self.closed => Step::Done(Status::Closed),
+            Err(NotTaken::Empty) => Step::Done(Status::Empty),
+            Err(NotTaken::NoRoom) => Step::Done(Status::NoRoom),
+            Err(NotTaken::NeedsRoom(len)) => {
+                // Nothing happened, so there is nothing to repeat.
+                Self::say(sink, slot, Status::NeedsRoom, request.id, [0, len as u64, 0, 0, 0]);
+                Step::Sent
+            }
+        }
+    }
+
+    fn hand_out(&mut self, slot: Slot, id: u64, messages: Taken, sink: &mut impl Sink) {
+        let Some(session) = self.sessions.get_mut(&slot) else { return };
+        let count = messages.count() as u64;
+        let len = if let Taken::Long(message) = &messages { message.len() as u64 } else { 0 };
+        let left = self.store.len() as u64;
+        let header = Header { code: Status::Msg as u8, flags: 0, id, fields: [count, len, left, 0, 0] };
+        let taken = InFlight { id, messages };
+        self.gets += count;
+        self.moving += taken.bytes();
+        session.last = Some(header);
+        Self::send_taken(slot, header, session.taken.insert(taken), sink);
+    }
+
+    fn send_taken(slot: Slot, header: Header, taken: &InFlight, sink: &mut impl Sink) {
+        match &taken.messages {
+            Taken::Frames { bytes, .. } => sink.reply(slot, header, Body::Frames(bytes)),
+            Taken::Long(message) => {
+                sink.reply(slot, header, Body::Contents(&[message.piece(0).unwrap_or_default()]));
+            }
+        }
+    }
+
+    /// Answers a put or get that took nothing out, and remembers the answer.
+    pub(crate) fn finish(&mut self, slot: Slot, parked: &Parked, status: Status, sink: &mut impl Sink) {
+        let len = match parked {
+            Parked::Put { too_long: Some(len), .. } => *len as u64,
+            _ => 0,
+        };
+        let id = parked.request().id;
+        let fields = [parked.put() as u64, len, 0, 0, 0];
+        let header = Header { code: status as u8, flags: 0, id, fields };
+        if let Some(session) = self.sessions.get_mut(&slot) {
+            session.last = Some(header);
+            if parked.request().flags & UPLOADED != 0 {
+                // What was refused is the client's again.
+                self.moving -= std::mem::take(&mut session.upload).len();
+            }
+        }
+        sink.reply(slot, header, Body::Nothing);
+    }
+
+    /// Serves those who wait, in turn, as long as one of them can go on.
+    pub(crate) fn pump(&mut self, sink: &mut impl Sink) {
+        loop {
+            let room = self.store.len() < self.settings.capacity || self.closed;
+            let messages = self.store.len() > 0 || self.closed;
+            let next = if room && !self.putters.is_empty() {
+                self.putters.pop_front()
+            } else if messages && !self.getters.is_empty() {
+                self.getters.pop_front()
+            } else {
+                return;
+            };
+            let Some(slot) = next else { return };
+            let Some(parked) = self.take_parked(slot) else { continue };
+            let putter = matches!(parked, Parked::Put { .. });
+            self.attempt(slot, parked, sink);
+            // One that could go on only a part of its way keeps its turn.
+            if putter && self.putters.back() == Some(&slot) {
+                self.putters.rotate_right(1);
+            }
+        }
+    }
+
+    /// Adds a piece to a session's upload.
+    pub(crate) fn part(&mut self, slot: Slot, request: &Request, frames: &[u8], sink: &mut impl Sink) {
+        let content = crate::frames::split_first(frames).map_or(&[][..], |(content, _)| content);
+        let (max, overfull) = (self.settings.max_message, self.is_overfull(content.len()));
+        let Some(session) = self.sessions.get_mut(&slot) else { return };
+        let upload = &mut session.upload;
+        let offset = usize::try_from(request.a).unwrap_or(usize::MAX);
+        if offset == 0 {
+            self.moving -= upload.len();
+            *upload = store::LongMessage::default();
+        }
+        let status = if offset.saturating_add(content.len()) <= upload.len() && offset > 0 {
+            Status::Ok
+        } else if offset != upload.len() || content.is_empty() {
+            Status::Error
+        } else if offset + content.len() > max {
+            Status::TooLong
+        } else {
+            let before = upload.len();
+            let cautious = before < CAUTION || Vec::<u8>::new().try_reserve_exact(HEADROOM).is_ok();
+            let stored = !overfull && cautious && upload.append(content).is_ok();
+            if !stored {
+                *upload = store::LongMessage::default();
+            }
+            self.moving = self.moving + upload.len() - before;
+            if stored { Status::Ok } else { Status::NoRoom }
+        };
+        Self::say(sink, slot, status, request.id, [0, max as u64, 0, 0, 0]);
+    }
+
+    /// Sends a piece of the long message that a session took and has not acknowledged.
+    pub(crate) fn fetch(&self, slot: Slot, request: &Request, sink: &mut impl Sink) {
+        let taken = self.sessions.get(&slot).and_then(|session| session.taken.as_ref());
+        let offset = usize::try_from(request.a).unwrap_or(usize::MAX);
+        let piece = match taken.map(|taken| &taken.messages) {
+            Some(Taken::Long(message)) => message.piece(offset),
+            _ => None,
+        };
+        match piece {
+            Some(piece) => {
+                let fields = [request.a, piece.len() as u64, 0, 0, 0];
+                let header = Header { code: Status::Data as u8, flags: 0, id: request.id, fields };
+                sink.reply(slot, header, Body::Contents(&[piece]));
+            }
+            None => Self::say(sink, slot, Status::Error, request.id, [0, PIECE as u64, 0, 0, 0]),
+        }
+    }
+}
+
+/// How far an attempt went.
+enum Step {
+    /// The answer is on its way.
+    Sent,
+    /// This is the answer, or the reason to wait.
+    Done(Status),
+}

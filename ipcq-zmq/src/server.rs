@@ -1,0 +1,326 @@
+//! The broker's input and output: one thread that accepts, reads, asks the state machine, and writes.
+//!
+//! Everything that a peer may make it do is bounded: what is read of it before it must be served, what waits for it
+//! before it is no longer listened to, how long it may take for the handshake and for reading what it asked for.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipcq_core::os::failure::Failure;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use crate::broker::{Body, Broker, ProcessId, Settings, Sink, Slot};
+use crate::clock;
+use crate::peer::{Got, Next, Peer, Stage};
+use crate::wire::{Header, Op, Status};
+
+/// How long a peer may take from being accepted to opening a session.
+const HANDSHAKE: u64 = 10_000_000_000;
+/// How long a peer may leave what was sent to it unread.
+const UNREAD: u64 = 30_000_000_000;
+/// How long the thread looks for more to do before it sleeps.
+const SPIN: Duration = Duration::from_micros(20);
+/// How often peers are looked over for those that stall.
+const LOOK: u64 = 500_000_000;
+
+const LISTENER: u64 = 0;
+const WAKE: u64 = 1;
+const FIRST_PEER: u64 = 2;
+/// Set in what epoll reports of a process.
+pub(crate) const PROCESS: u64 = 1 << 63;
+
+/// A broker that runs, seen from the threads of its process.
+#[derive(Debug)]
+pub(crate) struct Control {
+    unowned: AtomicBool,
+    wake: EventFd,
+}
+
+impl Control {
+    /// No handle of this process is left: the broker ends with its last client.
+    pub(crate) fn disown(&self) {
+        self.unowned.store(true, Ordering::Release);
+        // Fails only when a wake-up is pending already.
+        let _ = self.wake.write(1);
+    }
+}
+
+/// Starts a broker for the queue of `settings`, reached by `listener`. Only this user and root are let in, or
+/// everybody whom the kernel lets connect when the queue is `open`.
+pub(crate) fn start(listener: UnixListener, settings: Settings, open: bool) -> Result<Arc<Control>, Failure> {
+    let failed = |error: io::Error| Failure::new("its broker could not be started", error);
+    let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
+    let wake = wake.map_err(|errno| failed(errno.into()))?;
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let watch = |fd: &dyn AsFd, key| epoll.add(fd.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, key));
+    watch(&listener, LISTENER).map_err(|errno| failed(errno.into()))?;
+    watch(&wake, WAKE).map_err(|errno| failed(errno.into()))?;
+    let control = Arc::new(Control { unowned: AtomicBool::new(false), wake });
+    let server = Server {
+        broker: Broker::new(settings),
+        desk: Desk::default(),
+        listener,
+        epoll,
+        control: Arc::clone(&control),
+        open,
+        processes: HashMap::new(),
+        next_key: FIRST_PEER,
+        deaf_until: None,
+        next_look: 0,
+    };
+    let thread = thread::Builder::new().name("ipcq-broker".to_owned());
+    thread.spawn(move || server.run()).map_err(failed)?;
+    Ok(control)
+}
+
+/// A process that has connections.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Readable once the process is dead.
+    pub(crate) handle: OwnedFd,
+    pub(crate) pid: i32,
+    /// It was started by one that shared the queue with it, and may come for it later.
+    pub(crate) expected: bool,
+}
+
+/// The connections, and which session each one serves.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    pub(crate) peers: HashMap<u64, Peer>,
+    /// The connection of each session.
+    pub(crate) slots: HashMap<Slot, u64>,
+    /// Connections that have something to send, or to be read on.
+    pub(crate) busy: Vec<u64>,
+    /// How many have no session yet.
+    pub(crate) handshakes: usize,
+}
+
+impl Sink for Desk {
+    fn reply(&mut self, to: Slot, header: Header, body: Body<'_>) {
+        let Some(&key) = self.slots.get(&to) else { return };
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.reply(header, &body);
+            self.busy.push(key);
+        }
+    }
+}
+
+/// A broker, and all that it talks to.
+pub(crate) struct Server {
+    pub(crate) broker: Broker,
+    pub(crate) desk: Desk,
+    pub(crate) listener: UnixListener,
+    pub(crate) epoll: Epoll,
+    control: Arc<Control>,
+    /// Whether everybody is let in whom the kernel lets connect.
+    pub(crate) open: bool,
+    pub(crate) processes: HashMap<ProcessId, Process>,
+    pub(crate) next_key: u64,
+    /// Nobody is accepted before, since there was no file handle.
+    pub(crate) deaf_until: Option<u64>,
+    next_look: u64,
+}
+
+impl Server {
+    fn run(mut self) {
+        let mut events = vec![EpollEvent::empty(); 256];
+        while !self.is_over() {
+            let Ok(count) = self.wait(&mut events) else { return };
+            let now = clock::now();
+            for event in events.iter().take(count) {
+                self.handle(now, event.data(), event.events());
+            }
+            self.broker.tick(now, &mut self.desk);
+            if now >= self.next_look || self.deaf_until.is_some_and(|until| until <= now) {
+                self.look_over(now);
+            }
+            self.serve_busy(now);
+        }
+    }
+
+    /// Whether nobody is left who can use the queue: no handle of this process, no client, and no child to come.
+    fn is_over(&self) -> bool {
+        let expected = || self.processes.values().any(|process| process.expected);
+        self.control.unowned.load(Ordering::Acquire) && self.desk.peers.is_empty() && !expected()
+    }
+
+    /// Waits until something happens, at first without sleeping.
+    fn wait(&self, events: &mut [EpollEvent]) -> nix::Result<usize> {
+        let start = Instant::now();
+        while start.elapsed() < SPIN {
+            match self.epoll.wait(events, EpollTimeout::ZERO) {
+                // A client may need this very processor to ask.
+                Ok(0) => thread::yield_now(),
+                Err(nix::errno::Errno::EINTR) => {}
+                found => return found,
+            }
+        }
+        let ends = [
+            self.broker.next_tick(),
+            self.deaf_until,
+            (!self.desk.peers.is_empty()).then_some(self.next_look),
+        ];
+        let timeout = ends.into_iter().flatten().min().map_or(EpollTimeout::NONE, |end| {
+            let left = end.saturating_sub(clock::now()).div_ceil(1_000_000);
+            EpollTimeout::try_from(left.min(60_000)).unwrap_or(EpollTimeout::ZERO)
+        });
+        match self.epoll.wait(events, timeout) {
+            Err(nix::errno::Errno::EINTR) => Ok(0),
+            found => found,
+        }
+    }
+
+    fn handle(&mut self, now: u64, key: u64, events: EpollFlags) {
+        match key {
+            LISTENER => self.accept(now),
+            WAKE => drop(self.control.wake.read()),
+            key if key & PROCESS != 0 => self.process_died(now, key & !PROCESS),
+            key => {
+                let over = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+                self.listen_to(now, key, events.intersects(over));
+                self.desk.busy.push(key);
+            }
+        }
+    }
+
+    fn process_died(&mut self, now: u64, id: ProcessId) {
+        // What it sent before it died counts.
+        let keys: Vec<u64> =
+            self.desk.peers.iter().filter(|(_, peer)| peer.process == id).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.listen_to(now, key, true);
+            self.hang_up(now, key);
+        }
+        if let Some(process) = self.processes.remove(&id) {
+            let _ = self.epoll.delete(&process.handle);
+        }
+        self.broker.died(id, &mut self.desk);
+    }
+
+    /// Reads a peer and does what it asks for. One that is `leaving` is read to the end, for what it acknowledges; a
+    /// put or get that it does not wait for any more has no effect.
+    fn listen_to(&mut self, now: u64, key: u64, leaving: bool) {
+        loop {
+            if !self.serve_input(now, key, leaving) {
+                if leaving {
+                    self.hang_up(now, key);
+                }
+                return;
+            }
+            let Some(peer) = self.desk.peers.get_mut(&key) else { return };
+            match peer.read() {
+                Got::Bytes if leaving => {}
+                Got::Bytes => {
+                    self.serve_input(now, key, false);
+                    return;
+                }
+                Got::Nothing => return,
+                Got::End => return self.hang_up(now, key),
+            }
+        }
+    }
+
+    /// Does what a peer has asked for completely; returns whether it may be read on.
+    fn serve_input(&mut self, now: u64, key: u64, leaving: bool) -> bool {
+        loop {
+            let Some(peer) = self.desk.peers.get_mut(&key) else { return false };
+            if peer.is_behind() || Self::is_waiting(&self.broker, peer) {
+                return false;
+            }
+            let stage = peer.stage;
+            let done = match peer.next() {
+                Next::Nothing => return true,
+                Next::Violation(what) => Err(what),
+                Next::Request { request, .. } if leaving && matches!(request.op, Op::Put | Op::Get) => Ok(()),
+                Next::Request { request, frames } => match stage {
+                    Stage::Open(slot) => {
+                        let done = self.broker.request(now, slot, request, frames, &mut self.desk);
+                        done.map_err(|violation| violation.0)
+                    }
+                    _ => self.greet(now, key, request, &frames),
+                },
+            };
+            if let Err(what) = done {
+                self.scold(now, key, what);
+                return false;
+            }
+        }
+    }
+
+    fn is_waiting(broker: &Broker, peer: &Peer) -> bool {
+        let Stage::Open(slot) = peer.stage else { return false };
+        broker.sessions.get(&slot).is_some_and(|session| session.parked.is_some())
+    }
+
+    /// Tells a peer what it did wrong, and ends the connection.
+    fn scold(&mut self, now: u64, key: u64, what: &'static str) {
+        if let Some(peer) = self.desk.peers.get_mut(&key) {
+            let header = Header { code: Status::Error as u8, ..Header::default() };
+            peer.reply(header, &Body::Contents(&[what.as_bytes()]));
+            let _ = peer.flush(now);
+        }
+        self.hang_up(now, key);
+    }
+
+    /// Ends a connection.
+    pub(crate) fn hang_up(&mut self, now: u64, key: u64) {
+        let Some(peer) = self.desk.peers.remove(&key) else { return };
+        let _ = self.epoll.delete(&peer.stream);
+        match peer.stage {
+            // A session that has another connection by now goes on with that one.
+            Stage::Open(slot) if self.desk.slots.get(&slot) == Some(&key) => {
+                self.desk.slots.remove(&slot);
+                self.broker.disconnected(now, slot, &mut self.desk);
+            }
+            Stage::Open(_) => {}
+            _ => self.desk.handshakes -= 1,
+        }
+    }
+
+    /// Sends what waits, and goes on with those that were answered.
+    fn serve_busy(&mut self, now: u64) {
+        while let Some(key) = self.desk.busy.pop() {
+            let Some(peer) = self.desk.peers.get_mut(&key) else { continue };
+            if peer.has_output() && peer.flush(now).is_err() {
+                self.hang_up(now, key);
+                continue;
+            }
+            let reads = self.serve_input(now, key, false);
+            let Some(peer) = self.desk.peers.get_mut(&key) else { continue };
+            let mut interest = EpollFlags::EPOLLRDHUP;
+            interest.set(EpollFlags::EPOLLIN, reads);
+            interest.set(EpollFlags::EPOLLOUT, peer.has_output());
+            if interest.bits() != peer.interest {
+                peer.interest = interest.bits();
+                let _ = self.epoll.modify(&peer.stream, &mut EpollEvent::new(interest, key));
+            }
+        }
+    }
+
+    /// Ends connections that stall, forgets processes that have none, and listens again for new ones.
+    fn look_over(&mut self, now: u64) {
+        self.next_look = now + LOOK;
+        if self.deaf_until.is_some_and(|until| until <= now) {
+            self.deaf_until = None;
+            let _ = self.epoll.add(&self.listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER));
+        }
+        let stalls = |peer: &Peer| match peer.stage {
+            Stage::Open(_) => peer.has_output() && now.saturating_sub(peer.progress) > UNREAD,
+            _ => now.saturating_sub(peer.progress) > HANDSHAKE,
+        };
+        let stalled: Vec<u64> =
+            self.desk.peers.iter().filter(|(_, peer)| stalls(peer)).map(|(key, _)| *key).collect();
+        for key in stalled {
+            self.hang_up(now, key);
+        }
+        self.desk.peers.values_mut().for_each(Peer::shrink);
+    }
+}

@@ -1,0 +1,97 @@
+//! What a broker knows of one session: a client's connection, and the next one should it be lost.
+
+use crate::broker::ProcessId;
+use crate::store::{LongMessage, Taken, Wanted};
+use crate::wire::{Header, Request};
+
+/// A request that waits.
+#[derive(Debug)]
+pub(crate) enum Parked {
+    Put {
+        request: Request,
+        /// The messages, as a store takes them.
+        frames: Vec<u8>,
+        /// Where the first one begins that is not in the queue yet.
+        at: usize,
+        /// How many are in the queue.
+        put: usize,
+        /// How many are to be.
+        total: usize,
+        /// The length of the one after them, which is too long.
+        too_long: Option<usize>,
+    },
+    Get {
+        request: Request,
+        wanted: Wanted,
+    },
+}
+
+impl Parked {
+    pub(crate) const fn request(&self) -> &Request {
+        match self {
+            Self::Put { request, .. } | Self::Get { request, .. } => request,
+        }
+    }
+
+    /// How many messages it has put so far.
+    pub(crate) const fn put(&self) -> usize {
+        match self {
+            Self::Put { put, .. } => *put,
+            Self::Get { .. } => 0,
+        }
+    }
+
+    /// The bytes of messages that it holds.
+    pub(crate) const fn bytes(&self) -> usize {
+        match self {
+            Self::Put { frames, .. } => frames.len(),
+            Self::Get { .. } => 0,
+        }
+    }
+}
+
+/// Messages that were sent and not acknowledged.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) id: u64,
+    pub(crate) messages: Taken,
+}
+
+impl InFlight {
+    pub(crate) const fn bytes(&self) -> usize {
+        match &self.messages {
+            Taken::Frames { bytes, .. } => bytes.len(),
+            Taken::Long(message) => message.len(),
+        }
+    }
+}
+
+/// One session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) token: [u8; 16],
+    pub(crate) process: ProcessId,
+    /// The last put or get that was answered, and its answer, should it be asked for again.
+    pub(crate) last: Option<Header>,
+    pub(crate) taken: Option<InFlight>,
+    pub(crate) upload: LongMessage,
+    pub(crate) parked: Option<Parked>,
+    /// The put that waited when the connection was lost, and how many of its messages were in the queue.
+    pub(crate) interrupted: (u64, usize),
+}
+
+impl Session {
+    pub(crate) fn new(token: [u8; 16], process: ProcessId) -> Self {
+        let (last, taken, parked) = (None, None, None);
+        Self { token, process, last, taken, upload: LongMessage::default(), parked, interrupted: (0, 0) }
+    }
+
+    /// Every reply up to `id` has arrived. Returns how many bytes need not be kept any more.
+    pub(crate) fn acknowledge(&mut self, id: u64) -> usize {
+        self.taken.take_if(|taken| taken.id <= id).map_or(0, |taken| taken.bytes())
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.taken.as_ref().map_or(0, |taken| taken.messages.count())
+    }
+}

@@ -1,0 +1,231 @@
+//! A DEALER socket of the ZeroMQ crate, with a runtime of its own: one session, used by one call at a time.
+//!
+//! The only file that names the crate. The calling thread itself drives the runtime, so that a call costs no hand-over
+//! between threads, and a process that forks has no thread to lose. What is known of the crate and minded here:
+//! a dead peer shows only as an event of the monitor; nothing is flushed when a socket is dropped; a future that
+//! receives may be dropped and made anew.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::channel::mpsc::Receiver;
+use futures::{FutureExt, StreamExt, select_biased};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Interval, MissedTickBehavior};
+use zeromq::{
+    DealerSocket, Socket, SocketEvent, SocketOptions, SocketRecv, SocketSend, ZmqError, ZmqMessage,
+};
+
+use crate::wire::{HEADER_LEN, Header, Op, RESUMED, Request, Status};
+
+/// How long a call looks for its reply before it sleeps.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// How often a call that waits looks whether the host still lives.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long one attempt to connect may take.
+const ATTEMPT: Duration = Duration::from_secs(1);
+
+/// A reply: its header and the frames after it.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) header: Header,
+    pub(crate) frames: Vec<Bytes>,
+}
+
+/// Why there is no reply.
+#[derive(Debug)]
+pub(crate) enum NoReply {
+    /// The connection is lost.
+    Lost(io::Error),
+    /// The one who waits has given up.
+    GivenUp,
+    /// The broker says what is wrong, and hangs up.
+    Refused(String),
+}
+
+/// A session on a connection.
+pub(crate) struct Connection {
+    // Dropped before its runtime.
+    socket: DealerSocket,
+    events: Receiver<SocketEvent>,
+    /// When to look whether the host still lives. One clock for all calls: to set one costs a wake-up.
+    clock: Interval,
+    runtime: Runtime,
+    token: [u8; 16],
+    /// The number of the last request.
+    id: u64,
+    /// The number of the last reply.
+    pub(crate) acknowledged: u64,
+    /// The session has ended; the connection is of no use any more.
+    pub(crate) is_spent: bool,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Connects to the socket at `path` and opens the session `token`.
+    pub(crate) fn open(path: &Path, token: [u8; 16]) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().event_interval(7).build()?;
+        let (socket, events) = runtime.block_on(connect(path))?;
+        let mut clock = {
+            let _inside = runtime.enter();
+            tokio::time::interval(LOOK)
+        };
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut new = Self { socket, events, clock, runtime, token, id: 0, acknowledged: 0, is_spent: false };
+        new.greet()?;
+        Ok(new)
+    }
+
+    /// Connects anew, to go on with the same session; returns whether the broker still knew it.
+    pub(crate) fn resume(&mut self, path: &Path) -> io::Result<bool> {
+        (self.socket, self.events) = self.runtime.block_on(connect(path))?;
+        self.greet()
+    }
+
+    fn greet(&mut self) -> io::Result<bool> {
+        let token = Bytes::copy_from_slice(&self.token);
+        let hello = Request::new(Op::Hello, self.id);
+        let end = Instant::now() + ATTEMPT;
+        match self.call(&hello, vec![token], |_| Instant::now() > end) {
+            Ok(reply) if Status::parse(reply.header.code) == Some(Status::Welcome) => {
+                Ok(reply.header.flags & RESUMED != 0)
+            }
+            Ok(_) => Err(io::ErrorKind::ConnectionRefused.into()),
+            Err(NoReply::Lost(error)) => Err(error),
+            Err(NoReply::GivenUp) => Err(io::ErrorKind::TimedOut.into()),
+            Err(NoReply::Refused(why)) => Err(io::Error::other(why)),
+        }
+    }
+
+    /// The number of a new request.
+    pub(crate) fn next_id(&mut self) -> u64 {
+        self.id += 1;
+        self.id
+    }
+
+    /// Sends a request and waits for its reply. Four times a second `is_over` is asked whether to give up; it is told
+    /// how long the call has waited.
+    pub(crate) fn call(
+        &mut self,
+        request: &Request,
+        frames: Vec<Bytes>,
+        is_over: impl Fn(Duration) -> bool,
+    ) -> Result<Reply, NoReply> {
+        let Self { socket, events, clock, runtime, .. } = self;
+        let message = message(request, frames);
+        let reply = runtime.block_on(async {
+            socket.send(message).await.map_err(lost)?;
+            receive(socket, events, clock, request.id, &is_over).await
+        })?;
+        if Op::Hello as u8 != request.op as u8 {
+            self.acknowledged = self.acknowledged.max(request.id);
+        }
+        Ok(reply)
+    }
+
+    /// Sends a request that has no reply, and sees to it that the kernel has it when this returns.
+    pub(crate) fn tell(&mut self, request: &Request) -> Result<(), NoReply> {
+        let Self { socket, runtime, .. } = self;
+        let message = message(request, Vec::new());
+        runtime.block_on(async {
+            socket.send(message).await.map_err(lost)?;
+            // The crate's writer is a task of its own. The kernel has room: the peer has just answered, and so read
+            // everything before.
+            for _ in 0..2 {
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        })
+    }
+}
+
+async fn connect(path: &Path) -> io::Result<(DealerSocket, Receiver<SocketEvent>)> {
+    let mut options = SocketOptions::default();
+    options.connect_timeout(ATTEMPT);
+    options.read_buffer(4096, 256 << 10, 8);
+    let mut socket = DealerSocket::with_options(options);
+    let events = socket.monitor();
+    match socket.connect(&format!("ipc://{}", path.display())).await {
+        Ok(()) => Ok((socket, events)),
+        Err(ZmqError::Network(error)) => Err(error),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// Waits for the reply `id`.
+async fn receive(
+    socket: &mut DealerSocket,
+    events: &mut Receiver<SocketEvent>,
+    clock: &mut Interval,
+    id: u64,
+    is_over: &impl Fn(Duration) -> bool,
+) -> Result<Reply, NoReply> {
+    let start = Instant::now();
+    let mut spinning = true;
+    loop {
+        let message = if spinning {
+            match socket.recv().now_or_never() {
+                Some(message) => message.map_err(lost)?,
+                None => {
+                    spinning = start.elapsed() < SPIN;
+                    // The broker may need this very processor to answer.
+                    std::thread::yield_now();
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+            }
+        } else {
+            select_biased! {
+                message = socket.recv().fuse() => message.map_err(lost)?,
+                event = events.next() => match event {
+                    Some(SocketEvent::Disconnected(_)) | None => {
+                        return Err(NoReply::Lost(io::ErrorKind::ConnectionReset.into()));
+                    }
+                    Some(_) => continue,
+                },
+                _ = clock.tick().fuse() => {
+                    if is_over(start.elapsed()) {
+                        return Err(NoReply::GivenUp);
+                    }
+                    continue;
+                }
+            }
+        };
+        let mut frames = message.into_vec();
+        let header = frames.first().filter(|frame| frame.len() == HEADER_LEN);
+        let Some(Ok(header)) = header.map(|frame| Header::parse(frame)) else {
+            return Err(NoReply::Lost(io::ErrorKind::InvalidData.into()));
+        };
+        // The reply to a request that was given up may come before.
+        if header.id == id {
+            frames.remove(0);
+            return Ok(Reply { header, frames });
+        }
+        if header.id == 0 {
+            let why = frames.get(1).map(|frame| String::from_utf8_lossy(frame).into_owned());
+            return Err(NoReply::Refused(why.unwrap_or_default()));
+        }
+    }
+}
+
+fn message(request: &Request, frames: Vec<Bytes>) -> ZmqMessage {
+    let mut message = ZmqMessage::from(Bytes::copy_from_slice(&request.header().to_bytes()));
+    frames.into_iter().for_each(|frame| message.push_back(frame));
+    message
+}
+
+fn lost(error: ZmqError) -> NoReply {
+    NoReply::Lost(match error {
+        ZmqError::Network(error) => error,
+        error => io::Error::other(error),
+    })
+}

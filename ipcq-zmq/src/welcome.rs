@@ -1,0 +1,187 @@
+//! The first look at a broker, by code that believes nothing: who listens, whether it speaks this protocol, and what
+//! queue it has. Only then is the socket handed to the ZeroMQ crate, which trusts its peer.
+
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use ipcq_core::{Identity, OpenError, QueueOptions};
+
+use crate::NAME;
+use crate::address::{Address, PATIENCE};
+use crate::frames::{self, COMMAND, Front, MORE};
+use crate::handshake::{self, GREETING_LEN};
+use crate::process;
+use crate::wire::{AUTO_CLOSE, Header, NoHeader, Op, PIECE, PRODUCER, REMOVED, Request, Status, VERSION};
+
+/// The longest WELCOME that is read, all that comes before it included.
+const WELCOME_MAX: usize = 4096;
+
+/// How often one who waits for a WELCOME looks whether it can come.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What a broker says of its queue and of the process that asks.
+#[derive(Debug)]
+pub(crate) struct Welcome {
+    pub(crate) host: i32,
+    /// Readable once the host is dead.
+    pub(crate) host_process: OwnedFd,
+    pub(crate) capacity: usize,
+    pub(crate) options: QueueOptions,
+    pub(crate) incarnation: u128,
+    pub(crate) name: String,
+    pub(crate) removed: bool,
+    /// Whether the process that asks is a producer already.
+    pub(crate) producer: bool,
+}
+
+/// Why there was no welcome.
+#[derive(Debug)]
+pub(crate) enum Unwelcome {
+    /// Nobody listens.
+    Dead,
+    /// Somebody listens and does not answer.
+    Silent(io::Error),
+    /// What answers is no broker of this version.
+    Mismatch {
+        what: &'static str,
+        found: String,
+        expected: String,
+    },
+    Failed(io::Error),
+}
+
+impl Unwelcome {
+    fn nonsense(what: &'static str) -> Self {
+        Self::Mismatch { what: "protocol", found: what.to_owned(), expected: "a broker of ipcq".to_owned() }
+    }
+}
+
+/// The bytes that ask for a welcome, or for `op` before a session is open.
+pub(crate) fn first_words(request: Request, token: &[u8]) -> Vec<u8> {
+    let mut bytes = handshake::greeting().to_vec();
+    bytes.extend_from_slice(&handshake::ready("DEALER"));
+    frames::push(&mut bytes, MORE, &request.header().to_bytes());
+    frames::push(&mut bytes, 0, token);
+    bytes
+}
+
+/// Asks whoever listens at `address` what queue it has.
+pub(crate) fn ask(address: &Address) -> Result<Welcome, Unwelcome> {
+    let listened = address.connect().map_err(Unwelcome::Failed)?.ok_or(Unwelcome::Dead)?;
+    let mut stream = listened.stream;
+    stream.set_read_timeout(Some(LOOK)).map_err(Unwelcome::Failed)?;
+    let end = Instant::now() + PATIENCE;
+    let words = first_words(Request::new(Op::Hello, 1), &[0; 16]);
+    stream.write_all(&words).map_err(Unwelcome::Silent)?;
+    let mut bytes = Vec::new();
+    loop {
+        match parse(&bytes)? {
+            Some((header, contents)) => return understand(header, &contents, listened.pid, listened.process),
+            None if bytes.len() >= WELCOME_MAX => return Err(Unwelcome::nonsense("too long")),
+            None => {}
+        }
+        let mut piece = [0; 1024];
+        match stream.read(&mut piece) {
+            Ok(0) => return Err(Unwelcome::Silent(io::ErrorKind::UnexpectedEof.into())),
+            Ok(len) => bytes.extend_from_slice(piece.get(..len).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // One that is stopped does not answer however long it is given.
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock
+                    && Instant::now() < end
+                    && !process::is_stopped(listened.pid) => {}
+            Err(error) => return Err(Unwelcome::Silent(error)),
+        }
+    }
+}
+
+/// The contents of frames.
+type Contents = Vec<Vec<u8>>;
+
+/// The header and the frames after it, once they are all there.
+fn parse(bytes: &[u8]) -> Result<Option<(Header, Contents)>, Unwelcome> {
+    if !handshake::may_be_greeting(bytes) {
+        return Err(Unwelcome::nonsense("not ZMTP 3"));
+    }
+    let (mut rest, mut contents) = (bytes.get(GREETING_LEN..).unwrap_or_default(), Vec::new());
+    loop {
+        match frames::front(rest) {
+            Front::Illegal => return Err(Unwelcome::nonsense("not ZMTP 3")),
+            Front::Partial { .. } => return Ok(None),
+            Front::Frame { flags, start, end } => {
+                if flags & COMMAND == 0 {
+                    contents.push(rest.get(start..end).unwrap_or_default().to_vec());
+                    if flags & MORE == 0 {
+                        break;
+                    }
+                }
+                rest = rest.get(end..).unwrap_or_default();
+            }
+        }
+    }
+    let header = contents.remove(0);
+    match Header::parse(&header) {
+        Ok(header) => Ok(Some((header, contents))),
+        Err(NoHeader::Version(found)) => Err(Unwelcome::Mismatch {
+            what: "version",
+            found: found.to_string(),
+            expected: VERSION.to_string(),
+        }),
+        Err(_) => Err(Unwelcome::nonsense("another protocol over ZMTP")),
+    }
+}
+
+fn understand(
+    header: Header,
+    contents: &[Vec<u8>],
+    host: i32,
+    host_process: OwnedFd,
+) -> Result<Welcome, Unwelcome> {
+    let [capacity, longest, state, piece, _] = header.fields;
+    let text = |at: usize| contents.get(at).map_or("", |text| str::from_utf8(text).unwrap_or_default());
+    let incarnation = contents.first().and_then(|bytes| <[u8; 16]>::try_from(bytes.as_slice()).ok());
+    let numbers = usize::try_from(capacity).ok().zip(usize::try_from(longest).ok());
+    let (Some(incarnation), Some((capacity, longest))) = (incarnation, numbers) else {
+        return Err(Unwelcome::nonsense("a WELCOME that makes no sense"));
+    };
+    if Status::parse(header.code) != Some(Status::Welcome) || piece != PIECE as u64 || capacity == 0 {
+        return Err(Unwelcome::nonsense("no WELCOME"));
+    }
+    let options = QueueOptions::new().max_message(longest).auto_close(state & AUTO_CLOSE != 0).codec(text(1));
+    Ok(Welcome {
+        host,
+        host_process,
+        capacity,
+        options,
+        incarnation: u128::from_be_bytes(incarnation),
+        name: text(2).to_owned(),
+        removed: state & REMOVED != 0,
+        producer: state & PRODUCER != 0,
+    })
+}
+
+impl Welcome {
+    /// The identity of the queue, at the place where it was found.
+    pub(crate) fn identity(&self, place: Option<(ipcq_core::QueueName, std::path::PathBuf)>) -> Identity {
+        Identity::new(NAME, place, self.incarnation, self.capacity, &self.options)
+    }
+}
+
+impl Unwelcome {
+    /// The same of the queue called `label`, for one who opens it.
+    pub(crate) fn into_open(self, label: &str) -> OpenError {
+        use ipcq_core::os::failure::Failure;
+        match self {
+            Self::Dead => OpenError::missing(label),
+            Self::Mismatch { what, found, expected } => OpenError::mismatch(label, what, found, expected),
+            Self::Silent(error) => Failure::new("the process that hosts it does not answer", error)
+                .with_advice("it may be stopped: let it go on, or end it")
+                .into_backend(label)
+                .into(),
+            Self::Failed(error) => {
+                Failure::new("its broker could not be reached", error).into_backend(label).into()
+            }
+        }
+    }
+}
