@@ -55,7 +55,7 @@
 //! # What it costs
 //!
 //! Two system calls for each message, one to write and one to read, or two for each 64 in a batch. An empty queue uses
-//! 28 KiB of memory, and up to 52 KiB more once long messages have been in it; beyond that, memory follows content, and
+//! 28 KiB of memory, and up to 48 KiB more once long messages have been in it; beyond that, memory follows content, and
 //! is given back within a second. A long message takes its length in the pool, rounded up to 1 KiB. A process that
 //! empties a queue of much memory starts a thread that gives the memory back and ends. A process has two descriptors
 //! for each queue, and needs two more for an instant when it finds that another was killed.
@@ -71,8 +71,8 @@
 //! | processes that wait or are registered producers | 1024 at a time |
 //! | where | 64-bit Linux 5.16 or newer, one boot, one PID namespace; a file system with FIFOs |
 //!
-//! Long messages are copied under the lock of their side, 300 MiB in about 0.1 s: others on that side are `Busy` or wait
-//! meanwhile. A process in another PID namespace (a container) than the queue's maker is refused. Using a queue inside a
+//! Long messages are copied under the lock of their side: others on that side are `Busy` or wait while hundreds of
+//! MiB are. A process in another PID namespace (a container) than the queue's maker is refused. Using a queue inside a
 //! signal handler is not supported. Whoever may write a queue's files can read its pipe empty, which is an error for
 //! everybody else, or truncate its control file, which ends those that use it: that is not defended against, and the
 //! default directory is private.

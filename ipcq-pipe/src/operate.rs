@@ -54,7 +54,10 @@ impl TwoLock for Conduit {
             flow.unstage(record, tail.count());
             return Err(stuck.into());
         }
-        flow.publish(tail, tail.count() + 1)?;
+        if let Err(refusal) = flow.publish(tail, tail.count() + 1) {
+            flow.unstage(record, tail.count());
+            return Err(refusal);
+        }
         guard.unlock_and_wake(self.event(Side::Get));
         self.pass_on(Side::Put);
         Ok(())
@@ -80,13 +83,15 @@ impl TwoLock for Conduit {
         }
         if staged > 0 {
             let (written, stuck) = flow.write_many(&records[..staged * flow.record], tail.count());
+            let published = flow.publish(tail, tail.count() + written as u64);
+            let put = if published.is_ok() { written } else { 0 };
+            let lost = records.chunks_exact(flow.record).take(staged).enumerate().skip(put);
+            lost.for_each(|(index, record)| flow.unstage(record, tail.count() + index as u64));
+            published?;
+            *next += put;
             if let Err(stuck) = stuck {
-                let lost = records.chunks_exact(flow.record).take(staged).enumerate().skip(written);
-                lost.for_each(|(index, record)| flow.unstage(record, tail.count() + index as u64));
                 outcome = Err(stuck.into());
             }
-            flow.publish(tail, tail.count() + written as u64)?;
-            *next += written;
         }
         outcome.map(|()| bytes)
     }

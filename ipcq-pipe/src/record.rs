@@ -13,7 +13,8 @@ use ipcq_core::os::refusal::Damage;
 /// What stands before the message.
 pub(crate) const HEADER: usize = 8;
 /// The larger of the two record sizes, for all queues that can have it. 64-byte messages fit. (With 256 bytes one
-/// message at a time was no faster, and a pipe holds half as many.)
+/// message at a time was no faster: 0.52 M/s beside 0.57, medians of 5 runs of 64-byte messages, 1x1, on a busy
+/// machine; and a pipe holds half as many.)
 pub(crate) const LARGE: usize = 128;
 /// The smaller one, for the largest capacities.
 pub(crate) const SMALL: usize = 64;
