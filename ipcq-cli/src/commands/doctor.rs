@@ -207,15 +207,16 @@ impl Report {
             ("address space", shown(self.address_space)),
             ("pid namespace", shown(self.pid_namespace).replace("unlimited", "unknown")),
         ];
+        let width = self.limits.iter().map(|limit| limit.name.len()).chain([16]).max().unwrap_or(16);
         let mut text = String::new();
         for (name, value) in lines {
-            let _ = writeln!(text, "{name:<16} {value}");
+            let _ = writeln!(text, "{name:<width$} {value}");
         }
         for limit in &self.limits {
-            let _ = writeln!(text, "{:<16} {}", limit.name, limit.text());
+            let _ = writeln!(text, "{:<width$} {}", limit.name, limit.text());
         }
         for advice in &self.advice {
-            let _ = writeln!(text, "{:<16} {advice}", "to change");
+            let _ = writeln!(text, "{:<width$} {advice}", "to change");
         }
         text
     }

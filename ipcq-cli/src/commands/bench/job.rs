@@ -236,11 +236,34 @@ pub(super) fn pong(
 
 fn receive(queue: &dyn Channel, message: &mut Vec<u8>, waiting: Waiting) -> Result<(), String> {
     let wait = if waiting == Waiting::Busy { Wait::No } else { Wait::Forever };
+    let mut spin = Spin::default();
     loop {
         match queue.get(message, wait) {
             Ok(()) => return Ok(()),
-            Err(GetFault::Empty | GetFault::Busy) => std::hint::spin_loop(),
+            Err(GetFault::Empty | GetFault::Busy) => spin.turn(),
             Err(fault) => return Err(fault.to_string()),
+        }
+    }
+}
+
+/// Waits busily, and lets others run now and then: where both sides share a processor, the one that asks would else
+/// keep the other from answering for all of its time slice.
+#[derive(Debug, Default)]
+pub(super) struct Spin {
+    turns: u32,
+}
+
+impl Spin {
+    /// How often to ask before others may run: longer than an answer from another processor takes.
+    const TURNS: u32 = 1000;
+
+    #[inline]
+    pub(super) fn turn(&mut self) {
+        self.turns += 1;
+        if self.turns.is_multiple_of(Self::TURNS) {
+            std::thread::yield_now();
+        } else {
+            std::hint::spin_loop();
         }
     }
 }

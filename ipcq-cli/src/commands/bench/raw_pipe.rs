@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, read, write};
 
-use super::job::{How, Job, Report, Waiting, get_each, ping, pong, put_each};
+use super::job::{How, Job, Report, Spin, Waiting, get_each, ping, pong, put_each};
 
 /// The lengths of messages that are one packet.
 pub(super) const SIZES: RangeInclusive<usize> = 1..=4096;
@@ -74,10 +74,11 @@ fn send(pipe: impl AsFd, message: &[u8]) -> Result<(), String> {
 
 fn receive(pipe: impl AsFd, message: &mut Vec<u8>, size: usize) -> Result<(), String> {
     message.resize(size, 0);
+    let mut spin = Spin::default();
     loop {
         match read(&pipe, message) {
             Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => std::hint::spin_loop(),
+            Err(Errno::EAGAIN) => spin.turn(),
             Ok(0) => return Err("the processes on the other side have ended".to_owned()),
             Ok(count) => {
                 message.truncate(count);

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use super::content::{Checker, Maker};
 use super::crew::{Measured, Shape};
-use super::job::{How, Waiting, now, percentiles};
+use super::job::{How, Spin, Waiting, now, percentiles};
 use crate::failure::Failure;
 
 /// The longest message that is moved inside the channel.
@@ -199,9 +199,10 @@ fn receive<P>(channel: &Receiver<P>, waiting: Waiting) -> Option<P> {
     if waiting == Waiting::Blocking {
         return channel.recv().ok();
     }
+    let mut spin = Spin::default();
     loop {
         match channel.try_recv() {
-            Err(TryRecvError::Empty) => std::hint::spin_loop(),
+            Err(TryRecvError::Empty) => spin.turn(),
             received => return received.ok(),
         }
     }
