@@ -7,22 +7,20 @@ use ipcq_core::os::directory::{Location, QueueDirectory};
 use ipcq_core::{Channel, CreateError, OpenError, QueueName, QueueOptions, RemoveError, Transport};
 use ipcq_pipe::PipeTransport;
 use ipcq_shm::ShmTransport;
+use ipcq_zmq::ZmqTransport;
 
 use crate::failure::Failure;
 use crate::keeper;
 
 /// The transports that this version can use, the default first.
-pub(crate) const BUILT_IN: &[&str] = &["shm", "pipe"];
+pub(crate) const BUILT_IN: &[&str] = &["shm", "pipe", "zmq"];
 
 /// The transport of that name.
 fn transport(name: &str) -> Result<Box<dyn Transport>, Failure> {
     match name {
         "shm" => Ok(Box::new(ShmTransport::new())),
         "pipe" => Ok(Box::new(PipeTransport::new())),
-        "zmq" => Err(Failure::failed(format!(
-            "the transport {name} is not built into this ipcq; available: {}",
-            BUILT_IN.join(", ")
-        ))),
+        "zmq" => Ok(Box::new(ZmqTransport::new())),
         _ => Err(Failure::failed(format!(
             "there is no transport {name:?}; available: {}",
             BUILT_IN.join(", ")

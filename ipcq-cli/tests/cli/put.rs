@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ipcq_core::{Channel, QueueName, QueueOptions, Transport};
 use ipcq_pipe::PipeTransport;
 use ipcq_shm::ShmTransport;
+use ipcq_zmq::ZmqTransport;
 use nix::pty::openpty;
 
 use crate::support::Sandbox;
@@ -184,6 +185,7 @@ fn typed_queue(sandbox: &Sandbox, name: &str) -> Arc<dyn Channel> {
     let transport: Box<dyn Transport> = match sandbox.transport() {
         "shm" => Box::new(ShmTransport::in_directory(sandbox.directory())),
         "pipe" => Box::new(PipeTransport::in_directory(sandbox.directory())),
+        "zmq" => Box::new(ZmqTransport::in_directory(sandbox.directory())),
         other => panic!("no queue of another codec can be made on {other}"),
     };
     transport.create(&name, &QueueOptions::new().codec("other")).expect("a new queue")

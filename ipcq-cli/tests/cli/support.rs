@@ -19,6 +19,7 @@ macro_rules! on_every_transport {
     ($($case:ident),* $(,)?) => {
         on_transport! { shm: $($case)* }
         on_transport! { pipe: $($case)* }
+        on_transport! { zmq: $($case)* }
     };
 }
 
@@ -26,6 +27,7 @@ macro_rules! on_every_transport {
 macro_rules! on_every_transport_with_keepers {
     ($($case:ident),* $(,)?) => {
         on_transport! { pipe: $($case)* }
+        on_transport! { zmq: $($case)* }
     };
 }
 
