@@ -1,13 +1,17 @@
 //! How peers come in: who is let in, and what they may say before a session is open.
 
-use std::io;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 
 use crate::broker::{Body, ProcessId};
+use crate::frames::{self, MORE};
+use crate::handshake;
 use crate::peer::{Peer, Stage};
 use crate::process;
 use crate::server::{PROCESS, Process, Server};
@@ -20,49 +24,90 @@ const PEERS_MAX: usize = 16_384;
 /// How long nobody is accepted when there is no file handle for one more.
 const BREATH: u64 = 50_000_000;
 
+/// A file handle that is given up for a moment to tell somebody that there is none.
+pub(crate) fn spare() -> io::Result<OwnedFd> {
+    Ok(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?.into())
+}
+
+/// Tells a peer that there is no room for it, without hearing what it has to say.
+fn refuse(mut stream: &UnixStream, why: &io::Error) {
+    let header = Header { code: Status::NoRoom as u8, ..Header::default() };
+    let mut words = handshake::greeting().to_vec();
+    words.extend_from_slice(&handshake::ready("ROUTER"));
+    frames::push(&mut words, MORE, &header.to_bytes());
+    frames::push(&mut words, 0, why.to_string().as_bytes());
+    // A new connection takes that much at once; one that is lost needs no answer.
+    let _ = stream.set_nonblocking(true).and_then(|()| stream.write_all(&words));
+}
+
 impl Server {
     /// Accepts who waits to be.
     pub(crate) fn accept(&mut self, now: u64) {
         for _ in 0..64 {
-            let accepted = match self.listener.accept() {
+            match self.listener.accept() {
                 Ok((stream, _)) => self.admit(now, stream),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
-            };
-            if accepted.is_err() && self.drop_oldest_handshake(now).is_none() {
-                // No file handles: the listener would report itself again and again.
-                let _ = self.epoll.delete(&self.listener);
-                self.deaf_until = Some(now + BREATH);
-                return;
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.accept_with_spare(now, &error),
             }
         }
     }
 
-    fn admit(&mut self, now: u64, stream: UnixStream) -> io::Result<()> {
-        let credentials = getsockopt(&stream, PeerCredentials)?;
-        let user = credentials.uid();
-        if !(self.open || user == geteuid().as_raw() || user == 0) || self.desk.peers.len() >= PEERS_MAX {
-            return Ok(());
+    /// Accepts the next one in line, if there is one, when there is no file handle but the spare one. It takes the
+    /// place of one that dawdles in the handshake, or is told why there is none.
+    fn accept_with_spare(&mut self, now: u64, why: &io::Error) {
+        self.spare = None;
+        let accepted = self.listener.accept();
+        let is_stuck = accepted.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
+        if let Ok((stream, _)) = accepted {
+            if self.drop_oldest_handshake(now).is_some() {
+                self.admit(now, stream);
+            } else {
+                refuse(&stream, why);
+            }
         }
-        stream.set_nonblocking(true)?;
-        let Some(process) = self.process_of(credentials.pid())? else { return Ok(()) };
+        self.spare = spare().ok();
+        if self.spare.is_none() || is_stuck {
+            // The listener would report itself again and again.
+            let _ = self.epoll.delete(&self.listener);
+            self.deaf_until = Some(now + BREATH);
+        }
+    }
+
+    fn admit(&mut self, now: u64, stream: UnixStream) {
+        let process = loop {
+            match self.look_at(&stream) {
+                Ok(Some(process)) => break process,
+                Ok(None) => return,
+                Err(_) if self.drop_oldest_handshake(now).is_some() => {}
+                Err(error) => return refuse(&stream, &error),
+            }
+        };
         if self.desk.handshakes >= HANDSHAKES {
             self.drop_oldest_handshake(now);
         }
         let key = self.next_key;
         self.next_key += 1;
         let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
-        let added = self.epoll.add(&stream, EpollEvent::new(interest, key));
+        if let Err(errno) = self.epoll.add(&stream, EpollEvent::new(interest, key)) {
+            return refuse(&stream, &errno.into());
+        }
         let mut peer = Peer::new(stream, process, now);
         peer.interest = interest.bits();
         self.desk.handshakes += 1;
         self.desk.peers.insert(key, peer);
         self.desk.busy.push(key);
-        added.map_err(|errno| {
-            self.hang_up(now, key);
-            errno.into()
-        })
+    }
+
+    /// The process at the other end of `stream`; `None` if it is not to be let in.
+    fn look_at(&mut self, stream: &UnixStream) -> io::Result<Option<ProcessId>> {
+        let credentials = getsockopt(stream, PeerCredentials)?;
+        let user = credentials.uid();
+        if !(self.open || user == geteuid().as_raw() || user == 0) || self.desk.peers.len() >= PEERS_MAX {
+            return Ok(None);
+        }
+        stream.set_nonblocking(true)?;
+        self.process_of(credentials.pid())
     }
 
     /// The process of that id; `None` when it is dead already.
@@ -95,8 +140,7 @@ impl Server {
     ) -> Result<(), &'static str> {
         let Some(peer) = self.desk.peers.get_mut(&key) else { return Ok(()) };
         let process = peer.process;
-        let token =
-            crate::frames::split_first(frames).and_then(|(token, _)| <[u8; 16]>::try_from(token).ok());
+        let token = frames::split_first(frames).and_then(|(token, _)| <[u8; 16]>::try_from(token).ok());
         match (request.op, token) {
             (Op::Expect, _) => {
                 if request.a != 0 {

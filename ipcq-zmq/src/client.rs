@@ -13,12 +13,12 @@ use ipcq_core::os::directory::FileId;
 use ipcq_core::os::failure::Failure;
 use ipcq_core::os::fork_lock::{ForkGuard, ForkLock};
 use ipcq_core::os::{machine, process as core_process};
-use ipcq_core::{BackendError, BackendErrorKind, Identity, Wait};
+use ipcq_core::{BackendError, BackendErrorKind, Identity, OpenError, Wait};
 
 use crate::address::Address;
 use crate::server::Control;
 use crate::socket::{Connection, NoReply, Reply};
-use crate::welcome::Welcome;
+use crate::welcome::{self, Unwelcome, Welcome};
 use crate::wire::{NO_WAIT, Op, Request};
 use crate::{clock, process};
 
@@ -210,9 +210,21 @@ impl Client {
             }
             match Connection::open(&self.address.path(), token.to_ne_bytes()) {
                 Ok(connection) => return Ok(connection),
-                Err(error) if is_loss(&error) && start.elapsed() < TROUBLE => {}
+                Err(error) if is_loss(&error) && start.elapsed() < TROUBLE => self.ask_why()?,
                 Err(error) => return Err(self.failed("its broker could not be reached", error)),
             }
+        }
+    }
+
+    /// Fails if the broker did not take a connection because it has no room for it.
+    fn ask_why(&self) -> Result<(), Failed> {
+        let why = match welcome::ask(&self.address) {
+            Err(why @ Unwelcome::NoRoom(_)) => why.into_open(&self.identity.to_string()),
+            _ => return Ok(()),
+        };
+        match why {
+            OpenError::Backend(error) => Err(Failed::Backend(error)),
+            _ => Ok(()),
         }
     }
 

@@ -16,6 +16,7 @@ use ipcq_core::os::failure::Failure;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::admission;
 use crate::broker::{Body, Broker, ProcessId, Settings, Sink, Slot};
 use crate::clock;
 use crate::peer::{Got, Next, Peer, Stage};
@@ -73,6 +74,7 @@ pub(crate) fn start(listener: UnixListener, settings: Settings, open: bool) -> R
         open,
         processes: HashMap::new(),
         next_key: FIRST_PEER,
+        spare: Some(admission::spare().map_err(failed)?),
         deaf_until: None,
         next_look: 0,
     };
@@ -124,6 +126,8 @@ pub(crate) struct Server {
     pub(crate) open: bool,
     pub(crate) processes: HashMap<ProcessId, Process>,
     pub(crate) next_key: u64,
+    /// See [`spare`](admission::spare).
+    pub(crate) spare: Option<OwnedFd>,
     /// Nobody is accepted before, since there was no file handle.
     pub(crate) deaf_until: Option<u64>,
     next_look: u64,

@@ -307,7 +307,7 @@ impl ZmqTransport {
             Err(failure) if failure.is_missing() => return Ok(Vec::new()),
             Err(failure) => Err(failure),
         };
-        queues.map_err(|failure| failure.into_backend(format!("{NAME}:(all)")))
+        queues.map_err(|failure| failure.into_backend(NAME))
     }
 
     /// Takes away sockets whose makers died before they had a name.

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use ipcq_core::{Identity, OpenError, QueueOptions};
+use ipcq_core::{BackendErrorKind, Identity, OpenError, QueueOptions};
 
 use crate::NAME;
 use crate::address::{Address, PATIENCE};
@@ -19,6 +19,10 @@ const WELCOME_MAX: usize = 4096;
 
 /// How often one who waits for a WELCOME looks whether it can come.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How often one who was hung up on asks again, and how long after.
+const TRIES: usize = 50;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What a broker says of its queue and of the process that asks.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub(crate) enum Unwelcome {
     Dead,
     /// Somebody listens and does not answer.
     Silent(io::Error),
+    /// The broker has no file handle for one more connection, or whatever else it says that it lacks.
+    NoRoom(String),
     /// What answers is no broker of this version.
     Mismatch {
         what: &'static str,
@@ -68,12 +74,34 @@ pub(crate) fn first_words(request: Request, token: &[u8]) -> Vec<u8> {
 
 /// Asks whoever listens at `address` what queue it has.
 pub(crate) fn ask(address: &Address) -> Result<Welcome, Unwelcome> {
+    let end = Instant::now() + PATIENCE;
+    for _ in 1..TRIES {
+        match ask_once(address, end) {
+            // A host that dies closes its sockets one after the other, and a broker with many strangers drops some.
+            Err(Unwelcome::Silent(error)) if is_hang_up(&error) && Instant::now() < end => {
+                std::thread::sleep(PAUSE);
+            }
+            asked => return asked,
+        }
+    }
+    ask_once(address, end)
+}
+
+fn is_hang_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}
+
+fn ask_once(address: &Address, end: Instant) -> Result<Welcome, Unwelcome> {
     let listened = address.connect().map_err(Unwelcome::Failed)?.ok_or(Unwelcome::Dead)?;
     let mut stream = listened.stream;
     stream.set_read_timeout(Some(LOOK)).map_err(Unwelcome::Failed)?;
-    let end = Instant::now() + PATIENCE;
     let words = first_words(Request::new(Op::Hello, 1), &[0; 16]);
-    stream.write_all(&words).map_err(Unwelcome::Silent)?;
+    match stream.write_all(&words) {
+        // It may have said why before it hung up.
+        Err(error) if !is_hang_up(&error) => return Err(Unwelcome::Silent(error)),
+        _ => {}
+    }
     let mut bytes = Vec::new();
     loop {
         match parse(&bytes)? {
@@ -139,13 +167,18 @@ fn understand(
     host_process: OwnedFd,
 ) -> Result<Welcome, Unwelcome> {
     let [capacity, longest, state, piece, _] = header.fields;
+    let status = Status::parse(header.code);
+    if status == Some(Status::NoRoom) {
+        let why = contents.first().map_or(&[][..], Vec::as_slice);
+        return Err(Unwelcome::NoRoom(String::from_utf8_lossy(why).into_owned()));
+    }
     let text = |at: usize| contents.get(at).map_or("", |text| str::from_utf8(text).unwrap_or_default());
     let incarnation = contents.first().and_then(|bytes| <[u8; 16]>::try_from(bytes.as_slice()).ok());
     let numbers = usize::try_from(capacity).ok().zip(usize::try_from(longest).ok());
     let (Some(incarnation), Some((capacity, longest))) = (incarnation, numbers) else {
         return Err(Unwelcome::nonsense("a WELCOME that makes no sense"));
     };
-    if Status::parse(header.code) != Some(Status::Welcome) || piece != PIECE as u64 || capacity == 0 {
+    if status != Some(Status::Welcome) || piece != PIECE as u64 || capacity == 0 {
         return Err(Unwelcome::nonsense("no WELCOME"));
     }
     let options = QueueOptions::new().max_message(longest).auto_close(state & AUTO_CLOSE != 0).codec(text(1));
@@ -179,6 +212,14 @@ impl Unwelcome {
                 .with_advice("it may be stopped: let it go on, or end it")
                 .into_backend(label)
                 .into(),
+            Self::NoRoom(why) => {
+                let why = io::Error::new(io::ErrorKind::QuotaExceeded, why);
+                Failure::new("the process that hosts it has no room for one more connection", why)
+                    .with_kind(BackendErrorKind::NoRoom)
+                    .with_advice("drop handles, or raise that process's limit (ulimit -n)")
+                    .into_backend(label)
+                    .into()
+            }
             Self::Failed(error) => {
                 Failure::new("its broker could not be reached", error).into_backend(label).into()
             }

@@ -174,8 +174,9 @@ fn of_racing_makers_one_wins(sandbox: &Sandbox) {
 }
 
 fn a_capacity_that_cannot_be_had_is_said_as_by_the_library(sandbox: &Sandbox) {
-    let done = sandbox.ipcq("create jobs --capacity 1000000000").done();
-    done.fails(2, &[sandbox.transport(), "1000000000", "capacity"]);
+    let more = (sandbox.max_capacity() + 1).to_string();
+    let done = sandbox.ipcq(&format!("create jobs --capacity {more}")).done();
+    done.fails(2, &[sandbox.transport(), &more, "capacity"]);
     let done = sandbox.ipcq("create jobs --max-message 1000000TiB").done();
     done.fails(2, &[sandbox.transport()]);
     assert_eq!(sandbox.keepers("jobs"), []);

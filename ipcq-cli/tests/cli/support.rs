@@ -102,6 +102,15 @@ impl Sandbox {
         self.await_keepers(name, 0);
     }
 
+    /// The largest capacity that `ipcq doctor` says the transport can have.
+    pub(crate) fn max_capacity(&self) -> u64 {
+        let doctor = self.ipcq("doctor --format json").done().succeeds().stdout();
+        let reports = doctor.lines().map(|line| serde_json::from_str(line).expect("an object a line"));
+        let of_this = |report: &serde_json::Value| report["transport"] == self.transport();
+        let report = reports.into_iter().find(of_this).expect("a report on this transport");
+        report["max_capacity"].as_u64().expect("a number")
+    }
+
     /// What is in the directory.
     pub(crate) fn files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.directory()).expect("the directory").filter_map(Result::ok);

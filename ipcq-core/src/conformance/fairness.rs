@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::stage::{Shared, Stage, get_within, try_put};
 use super::{Harness, bounds};
-use crate::Wait;
+use crate::{GetFault, PutFault, Wait};
 
 const PARTIES: usize = 6;
 
@@ -49,15 +49,23 @@ impl Shares {
 
 /// Puts until the queue is closed, counting in `share`.
 fn puts(queue: &Shared, share: &AtomicU64) {
-    while queue.put(&[b"message"], Wait::Forever).is_ok() {
-        share.fetch_add(1, Ordering::Relaxed);
+    loop {
+        match queue.put(&[b"message"], Wait::Forever) {
+            Ok(()) => share.fetch_add(1, Ordering::Relaxed),
+            Err(PutFault::Closed) => return,
+            Err(fault) => panic!("a put failed: {fault:?}"),
+        };
     }
 }
 
 /// Gets until the queue is closed and drained, counting in `share`.
 fn gets(queue: &Shared, share: &AtomicU64) {
-    while get_within(queue, Wait::Forever).is_ok() {
-        share.fetch_add(1, Ordering::Relaxed);
+    loop {
+        match get_within(queue, Wait::Forever) {
+            Ok(_) => share.fetch_add(1, Ordering::Relaxed),
+            Err(GetFault::Closed) => return,
+            Err(fault) => panic!("a get failed: {fault:?}"),
+        };
     }
 }
 
