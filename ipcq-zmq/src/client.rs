@@ -216,8 +216,9 @@ impl Client {
         }
     }
 
-    /// Fails if the broker did not take a connection because it has no room for it.
+    /// Fails if the broker did not take a connection because it has no room for it; otherwise waits for a moment.
     fn ask_why(&self) -> Result<(), Failed> {
+        std::thread::sleep(PATIENCE);
         let why = match welcome::ask(&self.address) {
             Err(why @ Unwelcome::NoRoom(_)) => why.into_open(&self.identity.to_string()),
             _ => return Ok(()),
@@ -284,7 +285,7 @@ impl Client {
                     return Err(Failed::Backend(self.error(BackendErrorKind::Other, what)));
                 }
                 Ok(_) => return Ok(()),
-                Err(error) if is_loss(&error) && start.elapsed() < TROUBLE => {}
+                Err(error) if is_loss(&error) && start.elapsed() < TROUBLE => std::thread::sleep(PATIENCE),
                 Err(error) => return Err(self.failed("its broker could not be reached again", error)),
             }
         }
@@ -339,6 +340,8 @@ fn is_loss(error: &io::Error) -> bool {
             | io::ErrorKind::UnexpectedEof
             | io::ErrorKind::NotFound
             | io::ErrorKind::TimedOut
+            // More wait to be accepted than the kernel lets.
+            | io::ErrorKind::WouldBlock
             | io::ErrorKind::Other
     )
 }
