@@ -24,7 +24,6 @@ use crate::map::Map;
 use crate::record::{LARGE, SMALL};
 use crate::size::{Settled, pages_for};
 use crate::upkeep::Reaper;
-use crate::wait::Side;
 
 /// The queues that this process has open.
 pub(crate) static OPEN_FILES: OpenFiles<Conduit> = OpenFiles::new();
@@ -32,7 +31,7 @@ pub(crate) static OPEN_FILES: OpenFiles<Conduit> = OpenFiles::new();
 /// The control file of a queue.
 pub(crate) type Storage = ipcq_core::os::storage::Storage<Conduit>;
 
-const FORMAT: Format = Format { magic: *b"ipcqpipe", version: 1, max_capacity: MAX_CAPACITY };
+pub(crate) const FORMAT: Format = Format { magic: *b"ipcqpipe", version: 1, max_capacity: MAX_CAPACITY };
 
 /// Header and slots, which always have memory.
 const HEAD_LEN: usize = SLOTS_AT + SLOTS * size_of::<Slot>();
@@ -97,15 +96,7 @@ impl Conduit {
         find_pipe: impl FnOnce(&Fixed, FileId) -> Result<Pipe, OpenError>,
     ) -> Result<Arc<Self>, OpenError> {
         let failed = |source| Failure::new("its memory could not be mapped", source).into_backend(label);
-        let storage = Storage::new(file, &OPEN_FILES).map_err(failed)?;
-        let len = storage.len().map_err(failed)?;
-        if len < POOL_AT {
-            let least = format!("at least {POOL_AT} bytes");
-            return Err(OpenError::mismatch(label, "size", format!("{len} bytes"), least));
-        }
-        Fixed::check_magic(storage.first_word().map_err(failed)?, &FORMAT, label)?;
-        storage.reserve(0, HEAD_LEN).map_err(failed)?;
-        let map = Map::new(&storage).map_err(failed)?;
+        let (storage, map) = Self::map(file, label)?;
         let fixed = Fixed::read(&map.header().fixed, &FORMAT, label)?;
         let record = usize::try_from(fixed.own[0]).unwrap_or(0);
         if ![SMALL, LARGE].contains(&record) {
@@ -127,6 +118,21 @@ impl Conduit {
         conduit.check_counts(label)?;
         conduit.upkeep(|| true);
         Ok(conduit)
+    }
+
+    /// Maps the queue in `file` as far as it is one, whatever this process may do with it.
+    pub(crate) fn map(file: OwnedFd, label: &str) -> Result<(Storage, Map), OpenError> {
+        let failed = |source| Failure::new("its memory could not be mapped", source).into_backend(label);
+        let storage = Storage::new(file, &OPEN_FILES).map_err(failed)?;
+        let len = storage.len().map_err(failed)?;
+        if len < POOL_AT {
+            let least = format!("at least {POOL_AT} bytes");
+            return Err(OpenError::mismatch(label, "size", format!("{len} bytes"), least));
+        }
+        Fixed::check_magic(storage.first_word().map_err(failed)?, &FORMAT, label)?;
+        storage.reserve(0, HEAD_LEN).map_err(failed)?;
+        let map = Map::new(&storage).map_err(failed)?;
+        Ok((storage, map))
     }
 
     fn assemble(
@@ -268,7 +274,7 @@ impl Conduit {
         let closed =
             word.compare_exchange(tail.0, tail.0 | CLOSED, Ordering::SeqCst, Ordering::Relaxed).is_ok();
         if closed {
-            self.wake_everyone();
+            self.header().wake_everyone();
         }
         closed
     }
@@ -276,19 +282,11 @@ impl Conduit {
     /// Closes the queue, lets nobody take what is in it, and wakes everyone; returns whether nobody had done so
     /// before, which is true for one of all who ever do.
     pub(crate) fn mark_removed(&self) -> bool {
-        let first = self.header().get.0.removed.swap(1, Ordering::SeqCst) == 0;
-        self.end(CLOSED | REMOVED);
-        first
+        self.header().mark_removed()
     }
 
     fn end(&self, flags: u64) {
-        self.header().tail.0.fetch_or(flags, Ordering::SeqCst); // T2
-        self.wake_everyone();
-    }
-
-    fn wake_everyone(&self) {
-        self.event(Side::Get).wake_all();
-        self.event(Side::Put).wake_all();
+        self.header().end(flags);
     }
 
     /// Counts one more handle as a producer; see [`Presence::add_producer`].

@@ -69,6 +69,8 @@ pub(crate) struct PutSide {
     pub(crate) given: AtomicU64,
     /// The head as of the last time that all free memory was given back, and one more; 0 for never.
     pub(crate) trimmed: AtomicU64,
+    /// Up to which block there may be memory beyond the last one, which a dead putter had reserved; 0 for none.
+    pub(crate) stray: AtomicU32,
 }
 
 /// Used by getters under their lock.

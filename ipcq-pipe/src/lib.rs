@@ -83,6 +83,7 @@
 //! of it ends, for the kernel, the record lock that says that this process is alive.
 
 mod conduit;
+mod ending;
 mod flow;
 mod kernel;
 mod layout;

@@ -205,7 +205,12 @@ impl Pool<'_> {
         }
         self.side().trimmed.store(0, Ordering::Relaxed);
         let in_file = blocks_in(self.storage).unwrap_or(blocks);
-        self.release(blocks, in_file);
+        if in_file.saturating_sub(blocks) > TRIM_STEP {
+            // Hundreds of MiB take as many milliseconds, for which nobody else would have the lock.
+            self.side().stray.store(in_file, Ordering::Relaxed);
+        } else {
+            self.release(blocks, in_file);
+        }
     }
 
     /// Gives the memory of free blocks beyond `keep` back; returns whether there may be more to do, so that the lock
@@ -213,6 +218,10 @@ impl Pool<'_> {
     pub(crate) fn trim(&self, keep: u32, live: Live) -> bool {
         let side = self.side();
         let blocks = self.blocks();
+        if side.stray.load(Ordering::Relaxed) != 0 {
+            self.trim_stray(blocks);
+            return true;
+        }
         let is_free = |block: u32| !live.has(self.map.tag(block).load(Ordering::Relaxed));
         let mut end = blocks;
         while end > keep && end > blocks.saturating_sub(TRIM_STEP) && is_free(end - 1) {
@@ -228,6 +237,18 @@ impl Pool<'_> {
             side.trimmed.store(live.head + 1, Ordering::Relaxed);
         }
         more
+    }
+
+    /// Gives back some of the memory beyond the last of the `blocks`.
+    #[cold]
+    fn trim_stray(&self, blocks: u32) {
+        let stray = &self.side().stray;
+        let end = self.map.bounded(stray.load(Ordering::Relaxed), self.storage);
+        let first = end.saturating_sub(TRIM_STEP).max(blocks);
+        if first < end {
+            self.release(first, end);
+        }
+        stray.store(if first > blocks { first } else { 0 }, Ordering::Relaxed);
     }
 
     /// Gives back pages between blocks in use.
@@ -267,7 +288,8 @@ impl Pool<'_> {
     #[inline]
     pub(crate) fn has_much(&self, head: u64) -> bool {
         let side = self.side();
-        side.blocks.load(Ordering::Relaxed) > KEEP && side.trimmed.load(Ordering::Relaxed) != head + 1
+        let untrimmed = || side.trimmed.load(Ordering::Relaxed) != head + 1;
+        side.blocks.load(Ordering::Relaxed) > KEEP && untrimmed() || side.stray.load(Ordering::Relaxed) != 0
     }
 
     /// Copies `parts` to where `extents` say, one part after the other.

@@ -135,6 +135,20 @@ impl PipeTransport {
         made.inspect_err(|_| names::unlink_fifo(&directory, &fifo))
     }
 
+    /// Ends a queue that this process cannot open; whether it was the first to, or nothing where there is no queue
+    /// to end.
+    fn end_unopened(found: &Found, label: &str) -> Option<bool> {
+        let mut first = None;
+        // Not entered into the table of open files: no thread shall find it there and use it.
+        let refused = OPEN_FILES.find_or_open(found.id(), |stray| {
+            let file = stray.take().or_else(|| found.open().ok());
+            first = file.and_then(|file| Conduit::end_unopened(file, label).ok());
+            Err(())
+        });
+        // Another thread has opened it since.
+        refused.map_or(first, |conduit| Some(conduit.header().mark_removed()))
+    }
+
     /// Takes away what is left of a queue that nobody holds, or whose remover died half-way; returns whether the name
     /// is free now.
     fn clear_dead(&self, name: &QueueName) -> bool {
@@ -243,10 +257,16 @@ impl Transport for PipeTransport {
                 names::sweep(&directory, Some(name)).map_err(failed)?;
                 Some(false)
             }
-            // What is no queue, or one of an earlier boot, has no users.
-            Err(_) => {
+            // What cannot be opened here may have users all the same: those in the process namespace that it was
+            // made in. Words that are damaged do not say who was the first to end it.
+            Err(error) => {
+                let first = Self::end_unopened(&found, &label);
                 names::unlink_all(&directory, name).map_err(failed)?;
-                None
+                if matches!(error, OpenError::Mismatch { what: "process namespace", .. }) {
+                    first
+                } else {
+                    None
+                }
             }
         };
         let unlinked = directory.unlink_if(&QueueDirectory::file_name(name, NAME), found.id());

@@ -59,7 +59,7 @@ impl Conduit {
         self.flow().pool().has_much(self.flow().head())
     }
 
-    /// To be called when a message was taken that did not fit into its record.
+    /// To be called when a message was taken that did not fit into its record, or a dead putter's memory was found.
     #[cold]
     pub(crate) fn start_reaper_if_useful(&self) {
         if self.reaper.running.load(Ordering::Relaxed) != process::epoch() && self.has_much() {

@@ -6,6 +6,7 @@ use ipcq_core::os::lock::RobustLock;
 pub(crate) use ipcq_core::os::participants::Side;
 use ipcq_core::os::participants::{Producers, Waiting};
 use ipcq_core::os::refusal::Stuck;
+use ipcq_core::os::two_lock::TwoLock;
 use ipcq_core::os::waiting::{Turns, TwoSided};
 use std::sync::atomic::Ordering;
 
@@ -99,6 +100,10 @@ impl Conduit {
     #[cold]
     pub(crate) fn settle_orphan(&self, side: Side) -> bool {
         // Should it fail, whoever needs the lock tries again, and says what the matter is.
-        self.lock_of(side).try_lock().is_ok_and(|_guard| self.recover(side).is_ok())
+        let settled = self.lock_of(side).try_lock().is_ok_and(|_guard| self.recover(side).is_ok());
+        if settled {
+            self.memory_was_freed();
+        }
+        settled
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::laboratory;
+use crate::laboratory::{self, on_each_backend};
+
+on_each_backend!(q17_no_room_is_said_at_once);
 
 /// Puts and creates say at once that there is no room, and work again when there is.
-#[test]
-fn q17_no_room_is_said_at_once() {
-    let outcome = laboratory::run(&["full-disk", "shm"], Duration::from_secs(60));
+fn q17_no_room_is_said_at_once(backend: &str) {
+    let outcome = laboratory::run(&["full-disk", backend], Duration::from_secs(60));
     assert!(outcome.number("own") >= 50, "the queue hardly grew");
     assert_eq!(outcome.number("holes"), 2);
 }

@@ -7,6 +7,19 @@ use std::time::{Duration, Instant};
 /// A part of the machine's memory, as a directory: where queues live by default too.
 const MEMORY: &str = "/dev/shm";
 
+/// Makes each function, which takes a backend's name, a test for each backend, called after both.
+macro_rules! on_each_backend {
+    ($($behaviour:ident),+ $(,)?) => {
+        mod shm {
+            $(#[test] fn $behaviour() { super::$behaviour("shm"); })+
+        }
+        mod pipe {
+            $(#[test] fn $behaviour() { super::$behaviour("pipe"); })+
+        }
+    };
+}
+pub(crate) use on_each_backend;
+
 /// What the program printed when it ended well.
 pub(crate) struct Outcome(String);
 

@@ -1,27 +1,26 @@
 //! Kills at every instruction of a batch (Q8, Q15): a put leaves a prefix, a get takes one.
 
-use crate::stepping::survives;
+use crate::laboratory::on_each_backend;
+use crate::stepping::{Least, survives};
+
+on_each_backend!(q08_put_many, q08_put_many_that_fits_partly, q08_get_many, q08_get_many_of_few);
 
 /// Eight messages into an empty queue.
-#[test]
-fn q08_put_many() {
-    survives("put_many", 400);
+fn q08_put_many(backend: &str) {
+    survives(backend, "put_many", Least { shm: 400, pipe: 2000 });
 }
 
 /// Eight messages, of which five fit.
-#[test]
-fn q08_put_many_that_fits_partly() {
-    survives("put_many_partly", 300);
+fn q08_put_many_that_fits_partly(backend: &str) {
+    survives(backend, "put_many_partly", Least { shm: 300, pipe: 1800 });
 }
 
 /// Eight messages.
-#[test]
-fn q08_get_many() {
-    survives("get_many", 400);
+fn q08_get_many(backend: &str) {
+    survives(backend, "get_many", Least { shm: 400, pipe: 1900 });
 }
 
 /// The three that are there.
-#[test]
-fn q08_get_many_of_few() {
-    survives("get_many_few", 250);
+fn q08_get_many_of_few(backend: &str) {
+    survives(backend, "get_many_few", Least { shm: 250, pipe: 1200 });
 }

@@ -1,45 +1,49 @@
 //! Kills at every instruction of a put (Q15): the message is wholly there or not at all, and nothing leaks.
 
-use crate::stepping::survives;
+use crate::laboratory::on_each_backend;
+use crate::stepping::{Least, survives};
+
+on_each_backend!(
+    q15_put_into_an_empty_queue,
+    q15_put_behind_other_messages,
+    q15_put_at_capacity_1,
+    q15_put_into_a_full_queue,
+    q15_put_that_grows_the_storage,
+    q15_put_of_a_mebibyte,
+    q15_put_beside_a_busy_process
+);
 
 /// Into an empty queue.
-#[test]
-fn q15_put_into_an_empty_queue() {
-    survives("put_empty", 150);
+fn q15_put_into_an_empty_queue(backend: &str) {
+    survives(backend, "put_empty", Least { shm: 150, pipe: 430 });
 }
 
 /// Behind other messages.
-#[test]
-fn q15_put_behind_other_messages() {
-    survives("put_behind_others", 180);
+fn q15_put_behind_other_messages(backend: &str) {
+    survives(backend, "put_behind_others", Least { shm: 180, pipe: 1300 });
 }
 
 /// Into a queue that takes one message.
-#[test]
-fn q15_put_at_capacity_1() {
-    survives("put_capacity_1", 150);
+fn q15_put_at_capacity_1(backend: &str) {
+    survives(backend, "put_capacity_1", Least { shm: 150, pipe: 430 });
 }
 
 /// Into a full queue, which refuses it.
-#[test]
-fn q15_put_into_a_full_queue() {
-    survives("put_full", 100);
+fn q15_put_into_a_full_queue(backend: &str) {
+    survives(backend, "put_full", Least { shm: 100, pipe: 420 });
 }
 
 /// When storage must grow.
-#[test]
-fn q15_put_that_grows_the_storage() {
-    survives("put_growing", 600);
+fn q15_put_that_grows_the_storage(backend: &str) {
+    survives(backend, "put_growing", Least { shm: 600, pipe: 2000 });
 }
 
 /// Of 1 MiB, in the middle of its copy too.
-#[test]
-fn q15_put_of_a_mebibyte() {
-    survives("put_mebibyte", 1200);
+fn q15_put_of_a_mebibyte(backend: &str) {
+    survives(backend, "put_mebibyte", Least { shm: 1200, pipe: 2600 });
 }
 
 /// Beside a process that puts and gets all the time.
-#[test]
-fn q15_put_beside_a_busy_process() {
-    survives("put_contended", 120);
+fn q15_put_beside_a_busy_process(backend: &str) {
+    survives(backend, "put_contended", Least { shm: 120, pipe: 500 });
 }

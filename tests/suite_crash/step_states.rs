@@ -5,36 +5,82 @@ use std::time::Duration;
 
 use crate::laboratory;
 
-/// Steps through `scenario` and expects exactly `changes`, in this order; `record` is bytes in free space.
-fn changes(scenario: &str, changes: &[&str]) {
-    let outcome = laboratory::run(&["states", scenario, "shm"], Duration::from_secs(60));
+/// Steps through `scenario` and expects exactly `changes`, in this order; of bytes in free space only that they change.
+fn changes(backend: &str, scenario: &str, changes: &[&str]) {
+    let outcome = laboratory::run(&["states", scenario, backend], Duration::from_secs(60));
     let said: Vec<&str> = outcome.words().skip(1).collect();
     assert_eq!(said, changes, "{scenario} changes shared memory in another way");
 }
 
-/// One store makes a message visible. A put of a full queue only takes the lock.
-#[test]
-fn q15_a_put_takes_effect_in_one_store() {
-    changes("put_empty", &["put.lock", "record", "tail", "put.lock"]);
-    changes("put_full", &["put.lock", "put.lock"]);
+mod shm {
+    use super::changes;
+
+    /// One store makes a message visible. A put of a full queue only takes the lock.
+    #[test]
+    fn q15_a_put_takes_effect_in_one_store() {
+        changes("shm", "put_empty", &["put.lock", "record", "tail", "put.lock"]);
+        changes("shm", "put_full", &["put.lock", "put.lock"]);
+    }
+
+    /// One store takes a message; what was seen of the tail is only a hint.
+    #[test]
+    fn q15_a_get_takes_effect_in_one_store() {
+        changes("shm", "get", &["get.lock", "get.seen_tail", "head", "get.lock"]);
+        changes("shm", "get_empty", &["get.lock", "get.lock"]);
+    }
+
+    /// So does a close, without any lock.
+    #[test]
+    fn q07_a_close_is_one_store() {
+        changes("shm", "close", &["tail"]);
+    }
+
+    /// A batch takes effect in portions, each by one store: a prefix is in, or out, at any time.
+    #[test]
+    fn q08_a_batch_takes_effect_in_portions() {
+        let portions = ["put.lock", "record", "tail", "put.seen_head", "record", "tail", "put.lock"];
+        changes("shm", "put_many", &portions);
+        changes("shm", "get_many", &["get.lock", "get.seen_tail", "head", "get.lock"]);
+    }
 }
 
-/// One store takes a message; what was seen of the tail is only a hint.
-#[test]
-fn q15_a_get_takes_effect_in_one_store() {
-    changes("get", &["get.lock", "get.seen_tail", "head", "get.lock"]);
-    changes("get_empty", &["get.lock", "get.lock"]);
-}
+mod pipe {
+    use super::changes;
 
-/// So does a close, without any lock.
-#[test]
-fn q07_a_close_is_one_store() {
-    changes("close", &["tail"]);
-}
+    /// One store makes a message visible, after the record is in the pipe.
+    #[test]
+    fn q15_a_put_takes_effect_in_one_store() {
+        changes("pipe", "put_empty", &["put.lock", "length", "pipe", "tail", "put.lock"]);
+        changes("pipe", "put_full", &["put.lock", "put.lock"]);
+    }
 
-/// A batch takes effect in portions, each by one store: a prefix is in, or out, at any time.
-#[test]
-fn q08_a_batch_takes_effect_in_portions() {
-    changes("put_many", &["put.lock", "record", "tail", "put.seen_head", "record", "tail", "put.lock"]);
-    changes("get_many", &["get.lock", "get.seen_tail", "head", "get.lock"]);
+    /// A message that is too long for its record is tagged and written first.
+    #[test]
+    fn q15_a_put_of_a_long_message_takes_effect_in_one_store() {
+        let memory = ["put.cursor", "tag", "put.given", "block"];
+        let expected = [&["put.lock", "length"], &memory[..], &["pipe", "tail", "put.lock"]].concat();
+        changes("pipe", "put_behind_others", &expected);
+    }
+
+    /// One system call takes the record out of the pipe, one store the message out of the queue.
+    #[test]
+    fn q15_a_get_takes_effect_in_one_store() {
+        changes("pipe", "get", &["get.lock", "get.seen_tail", "pipe", "head", "get.lock"]);
+        changes("pipe", "get_empty", &["get.lock", "get.lock"]);
+    }
+
+    /// A close is one store, without any lock.
+    #[test]
+    fn q07_a_close_is_one_store() {
+        changes("pipe", "close", &["tail"]);
+    }
+
+    /// A batch takes effect in portions, each by one store: a prefix is in, or out, at any time.
+    #[test]
+    fn q08_a_batch_takes_effect_in_portions() {
+        let portion = ["length", "pipe", "put.fill", "tail"];
+        let expected = [&["put.lock"], &portion[..], &["put.seen_head"], &portion, &["put.lock"]].concat();
+        changes("pipe", "put_many", &expected);
+        changes("pipe", "get_many", &["get.lock", "get.seen_tail", "pipe", "head", "get.lock"]);
+    }
 }

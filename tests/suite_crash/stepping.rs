@@ -7,13 +7,27 @@ use crate::laboratory::{self, Outcome};
 /// How long one scenario may take on a slow machine.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// The least number of boundaries that a scenario has on each backend.
+#[derive(Clone, Copy)]
+pub(crate) struct Least {
+    pub(crate) shm: usize,
+    pub(crate) pipe: usize,
+}
+
+impl Least {
+    fn of(self, backend: &str) -> usize {
+        if backend == "pipe" { self.pipe } else { self.shm }
+    }
+}
+
 /// Kills at every boundary of `scenario`, and expects at least `minimum` of them. Sleepers that could
 /// go on did so in time, nearly always.
 ///
 /// The minimum was recorded from optimised builds, with a margin for other compilers; it says that the process was
 /// really stepped through the operation.
-pub(crate) fn survives(scenario: &str, minimum: usize) -> Outcome {
-    let outcome = laboratory::run(&["step", scenario, "shm"], LIMIT);
+pub(crate) fn survives(backend: &str, scenario: &str, minimum: Least) -> Outcome {
+    let minimum = minimum.of(backend);
+    let outcome = laboratory::run(&["step", scenario, backend], LIMIT);
     let (boundaries, missed) = (outcome.number("boundaries"), outcome.number("missed"));
     assert!(boundaries >= minimum, "only {boundaries} boundaries of {scenario}, {minimum} were recorded");
     let (wakes, late) = (outcome.number("wakes"), outcome.number("late"));
@@ -27,7 +41,7 @@ pub(crate) fn survives(scenario: &str, minimum: usize) -> Outcome {
 }
 
 /// As [`survives`]; the process is also killed in its sleep.
-pub(crate) fn survives_asleep(scenario: &str, minimum: usize) {
-    let outcome = survives(scenario, minimum);
+pub(crate) fn survives_asleep(backend: &str, scenario: &str, minimum: Least) {
+    let outcome = survives(backend, scenario, minimum);
     assert!(outcome.number("deaths_asleep") > 0, "{scenario} never slept");
 }

@@ -5,18 +5,20 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::laboratory;
+use crate::laboratory::{self, on_each_backend};
+
+on_each_backend!(q15_storm_at_capacity_1, q15_storm_at_capacity_16, q15_storm_at_capacity_1000);
 
 /// Storms come one after the other: each keeps all processors busy.
 static ONE: Mutex<()> = Mutex::new(());
 const SECONDS: u64 = 4;
 
-fn storm(capacity: &str) {
+fn storm(backend: &str, capacity: &str) {
     let alone = ONE.lock();
     let set = std::env::var("IPCQ_STORM_SECONDS").ok();
     let seconds = set.map_or(SECONDS, |text| text.parse().expect("IPCQ_STORM_SECONDS is a whole number"));
     let limit = Duration::from_secs(60 + 2 * seconds);
-    let outcome = laboratory::run(&["storm", capacity, &seconds.to_string(), "shm"], limit);
+    let outcome = laboratory::run(&["storm", capacity, &seconds.to_string(), backend], limit);
     drop(alone);
     let (kills, got) = (outcome.number("kills"), outcome.number("got"));
     let least = usize::try_from(seconds).expect("a storm that ends") * 20;
@@ -25,19 +27,16 @@ fn storm(capacity: &str) {
 }
 
 /// Every message passes through one place.
-#[test]
-fn q15_storm_at_capacity_1() {
-    storm("1");
+fn q15_storm_at_capacity_1(backend: &str) {
+    storm(backend, "1");
 }
 
 /// Full and empty all the time.
-#[test]
-fn q15_storm_at_capacity_16() {
-    storm("16");
+fn q15_storm_at_capacity_16(backend: &str) {
+    storm(backend, "16");
 }
 
 /// As large as queues are by default.
-#[test]
-fn q15_storm_at_capacity_1000() {
-    storm("1000");
+fn q15_storm_at_capacity_1000(backend: &str) {
+    storm(backend, "1000");
 }

@@ -30,7 +30,8 @@ pub trait TwoLock: TwoSided {
     /// What an error says that could not store a message for want of memory, or of what else it needs.
     const NO_ROOM: &'static str;
 
-    /// Takes the putters' lock, and repairs what its last holder left behind if it died.
+    /// Takes the putters' lock, and repairs what its last holder left behind if it died. What memory that frees is
+    /// given back later.
     ///
     /// # Errors
     /// What [`no_putting`](Self::no_putting) says, or what repairing failed with.
@@ -93,7 +94,12 @@ pub trait TwoLock: TwoSided {
         self.check_length(len)?;
         loop {
             let guard = self.lock_put(wait)?;
-            match self.put_one(guard, parts, len) {
+            let recovered = guard.is_recovered();
+            let outcome = self.put_one(guard, parts, len);
+            if recovered {
+                self.memory_was_freed();
+            }
+            match outcome {
                 Ok(()) => return Ok(()),
                 Err(PutRefusal::Full) => self.wait_for_room(wait)?,
                 Err(refusal) => return Err(self.explain_put(refusal)),
@@ -136,7 +142,11 @@ pub trait TwoLock: TwoSided {
             }
             self.wake_if_asleep(Side::Get);
         };
+        let recovered = guard.is_recovered();
         guard.unlock_and_wake(self.event(Side::Get));
+        if recovered {
+            self.memory_was_freed();
+        }
         match refusal {
             None => Ok(()),
             Some(PutRefusal::Full) => self.wait_for_room(wait),

@@ -233,7 +233,7 @@ pub trait TwoSided {
         }
     }
 
-    /// Looks until it is `ready`, as [`spin`] does, after some pauses if they are of use; returns whether it is.
+    /// Looks until it is `ready`, after some pauses if they are of use; returns whether it is.
     fn spin_at_pace(&self, side: Side, wait: Wait, ready: impl Fn() -> bool) -> bool {
         let pace = &self.turns().paces[usize::from(side == Side::Get)];
         let pauses = pace.pauses();

@@ -1,20 +1,21 @@
 //! The program that the crash tests run: it forks or starts processes, kills them, and looks at what is left.
 //!
 //! ```text
-//! victim step SCENARIO toy|shm DIRECTORY              a death at each instruction of an operation
-//! victim leaks SCENARIO shm DIRECTORY                many deaths at the same instruction
-//! victim states SCENARIO shm DIRECTORY               what an operation changes in shared memory
-//! victim stopped put|get shm DIRECTORY               a process is stopped in the middle of an operation
-//! victim closed-under shm DIRECTORY                  the queue is closed under a put that is stopped
-//! victim woken stop|kill RUNS shm DIRECTORY          a sleeper is woken, and stopped or killed at once
-//! victim hostile before|while shm DIRECTORY          the queue's file is damaged
-//! victim odd-files shm DIRECTORY                     there is something else in its place
-//! victim elsewhere shm DIRECTORY                     it is opened in another boot, and process namespace
-//! victim mismatch boot shm DIRECTORY                 it is refused there, by name
-//! victim huge shm DIRECTORY                          huge messages are never finished
-//! victim full-disk shm DIRECTORY                     its file system is full
-//! victim storm CAPACITY SECONDS shm DIRECTORY         a death every 10 ms
-//! victim storm-worker put|get NUMBER SLOTS shm DIRECTORY
+//! victim step SCENARIO toy|TRANSPORT DIRECTORY        a death at each instruction of an operation
+//! victim leaks SCENARIO TRANSPORT DIRECTORY           many deaths at the same instruction
+//! victim states SCENARIO TRANSPORT DIRECTORY          what an operation changes in shared memory
+//! victim stopped put|get TRANSPORT DIRECTORY          a process is stopped in the middle of an operation
+//! victim closed-under TRANSPORT DIRECTORY             the queue is closed under a put that is stopped
+//! victim woken stop|kill RUNS TRANSPORT DIRECTORY     a sleeper is woken, and stopped or killed at once
+//! victim idle PUTS TRANSPORT DIRECTORY                   sleepers are counted that wake in vain
+//! victim hostile before|while TRANSPORT DIRECTORY     the queue's file is damaged
+//! victim odd-files TRANSPORT DIRECTORY                there is something else in its place
+//! victim elsewhere TRANSPORT DIRECTORY                it is opened in another boot, and process namespace
+//! victim mismatch boot TRANSPORT DIRECTORY            it is refused there, by name
+//! victim huge TRANSPORT DIRECTORY                     huge messages are never finished
+//! victim full-disk TRANSPORT DIRECTORY                its file system is full
+//! victim storm CAPACITY SECONDS TRANSPORT DIRECTORY   a death every 10 ms
+//! victim storm-worker put|get NUMBER SLOTS TRANSPORT DIRECTORY
 //! ```
 //!
 //! It prints what it measured and exits with 0, or says on standard error what is wrong and exits with 1.
@@ -46,52 +47,28 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Result<String, String> {
     let [role @ .., transport, directory] = words else { return Err("which role?".to_owned()) };
     let directory = Path::new(directory);
+    let queues = || make(transport, directory);
+    if let Some(seconds) = patience(role) {
+        crash::watch(seconds);
+    }
     match *role {
-        ["step", scenario] => step(scenario, &*make(transport, directory)?, directory),
-        ["leaks", scenario] => {
-            crash::watch(30);
-            crash::leaks(&*make(transport, directory)?, directory, scenario)
-        }
-        ["states", scenario] => {
-            crash::watch(60);
-            crash::states(&*make(transport, directory)?, directory, scenario)
-        }
-        ["stopped", operation] => {
-            crash::watch(20);
-            crash::stopped(&*make(transport, directory)?, directory, operation)
-        }
-        ["closed-under"] => {
-            crash::watch(20);
-            crash::closed_under(&*make(transport, directory)?, directory)
-        }
-        ["woken", end, runs] => {
-            crash::watch(20);
-            crash::woken(&*make(transport, directory)?, directory, end, number(runs)?)
-        }
-        ["hostile", when] => {
-            crash::watch(120);
-            crash::hostile(&*make(transport, directory)?, directory, when)
-        }
-        ["odd-files"] => {
-            crash::watch(20);
-            crash::odd_files(&*make(transport, directory)?, directory)
-        }
-        ["elsewhere"] => {
-            crash::watch(20);
-            crash::elsewhere(&*make(transport, directory)?, directory)
-        }
-        ["mismatch", what] => crash::mismatch(&*make(transport, directory)?, what),
-        ["huge"] => {
-            crash::watch(30);
-            crash::huge(&*make(transport, directory)?, directory)
-        }
+        ["step", scenario] => step(scenario, &*queues()?, directory),
+        ["leaks", scenario] => crash::leaks(&*queues()?, directory, scenario),
+        ["states", scenario] => crash::states(&*queues()?, directory, scenario),
+        ["stopped", operation] => crash::stopped(&*queues()?, directory, operation),
+        ["closed-under"] => crash::closed_under(&*queues()?, directory),
+        ["woken", end, runs] => crash::woken(&*queues()?, directory, end, number(runs)?),
+        ["idle", puts] => crash::idle(&*queues()?, directory, number(puts)?),
+        ["hostile", when] => crash::hostile(&*queues()?, directory, when),
+        ["odd-files"] => crash::odd_files(&*queues()?, directory),
+        ["elsewhere"] => crash::elsewhere(&*queues()?, directory),
+        ["mismatch", what] => crash::mismatch(&*queues()?, what),
+        ["huge"] => crash::huge(&*queues()?, directory),
         ["full-disk"] => {
-            crash::watch(60);
             let transport = |path: &Path| make(transport, path).expect("a transport of this name");
             crash::full_disk(transport, directory)
         }
         ["storm", capacity, seconds] => {
-            crash::watch(20);
             let length = Duration::from_secs(number(seconds)? as u64);
             let queues = directory.join("queues");
             std::fs::create_dir(&queues).map_err(|error| error.to_string())?;
@@ -102,6 +79,17 @@ fn run(words: &[&str]) -> Result<String, String> {
             crash::work(&*queues, directory, what, number(own)?, number(slots)?)
         }
         _ => Err(format!("there is no role {role:?}")),
+    }
+}
+
+/// How long the program may stand still in a role, in seconds; nothing for those that others watch.
+fn patience(role: &[&str]) -> Option<u32> {
+    match role.first().copied() {
+        Some("mismatch" | "storm-worker") => None,
+        Some("hostile") => Some(120),
+        Some("states" | "full-disk") => Some(60),
+        Some("leaks" | "huge") => Some(30),
+        _ => Some(20),
     }
 }
 
@@ -119,7 +107,6 @@ fn make(transport: &str, directory: &Path) -> Result<Box<dyn Transport>, String>
 }
 
 fn step(name: &str, transport: &dyn Transport, directory: &Path) -> Result<String, String> {
-    crash::watch(20);
     let scenarios = crash::scenarios::all();
     let scenario = scenarios.iter().find(|scenario| scenario.name() == name);
     let scenario = scenario.ok_or_else(|| format!("there is no scenario {name}"))?;

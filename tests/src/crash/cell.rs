@@ -1,16 +1,15 @@
 //! A fresh queue for one death.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipcq_core::{Channel, QueueName, QueueOptions, Transport};
+use ipcq_core::{Channel, Lifetime, QueueName, QueueOptions, Transport};
 
 use super::helper::Helper;
+use super::layout::{Layout, Place};
 use crate::stepper::Tracee;
 
 /// A fresh queue for one death, with everything that a survivor must know of it.
@@ -25,6 +24,8 @@ pub struct Cell<'a> {
     pub empty_bytes: u64,
     /// The files of the directory when it was made.
     pub files: BTreeSet<PathBuf>,
+    /// Other queues that this process has open.
+    pub others: Vec<Arc<dyn Channel>>,
     /// Other processes that take part.
     pub helpers: Vec<Helper>,
     /// Other processes that are stopped in the middle of an operation.
@@ -36,9 +37,6 @@ pub struct Cell<'a> {
     /// How long sleepers took to go on once they could.
     pub wakes: Vec<Duration>,
 }
-
-/// How much of each file [`Cell::storage`] looks at: what tells where messages are, not the messages.
-const LOOK: usize = 68 * 1024;
 
 impl<'a> Cell<'a> {
     /// Makes a queue in `directory`, which is the transport's.
@@ -62,6 +60,7 @@ impl<'a> Cell<'a> {
             queue,
             empty_bytes,
             files,
+            others: Vec::new(),
             helpers: Vec::new(),
             stopped: Vec::new(),
             variant: 0,
@@ -90,18 +89,39 @@ impl<'a> Cell<'a> {
         list(&self.directory)
     }
 
-    /// The first bytes of every file of the queue, one after the other: what a survivor would find.
+    /// Where those are.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(super) fn paths(&self) -> io::Result<Vec<PathBuf>> {
+        Ok(list(&self.directory)?.iter().map(|file| self.directory.join(file)).collect())
+    }
+
+    /// Whether a queue outlives the processes that use it.
+    #[must_use]
+    pub fn outlives_processes(&self) -> bool {
+        self.transport.capabilities().lifetime == Lifetime::UntilRemoved
+    }
+
+    /// The file that the queue's processes share as memory.
+    #[must_use]
+    pub fn memory(&self) -> PathBuf {
+        self.directory.join(format!("{}.{}", self.name, self.transport.name()))
+    }
+
+    /// What a survivor would find in the files of the queue, without the messages in shared memory: all that tells
+    /// where they are.
     ///
     /// # Errors
     /// When they cannot be read.
     pub fn storage(&self) -> io::Result<Vec<u8>> {
+        let layout = Layout::of(self.transport.name());
         let mut all = Vec::new();
-        for path in list(&self.directory)? {
-            let file = File::open(self.directory.join(path))?;
-            let before = all.len();
-            all.resize(before + LOOK, 0);
-            let read = file.read_at(&mut all[before..], 0)?;
-            all.truncate(before + read);
+        for path in self.paths()? {
+            match Place::at(path)? {
+                Place::Pipe(content) => all.extend(content),
+                Place::File(file) => layout.looks.iter().try_for_each(|&look| file.look(look, &mut all))?,
+            }
         }
         Ok(all)
     }
@@ -113,6 +133,7 @@ impl<'a> Cell<'a> {
     pub fn clear(mut self) -> Result<(), String> {
         self.helpers.clear();
         self.stopped.clear();
+        self.others.clear();
         self.transport.remove(&self.name).map_err(|error| format!("remove: {error}"))
     }
 }

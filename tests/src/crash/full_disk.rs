@@ -150,7 +150,7 @@ impl Disk<'_, '_> {
         }
         std::fs::remove_file(filler).map_err(|error| error.to_string())?;
         let made = self.cell.transport().create(&other, &QueueOptions::new());
-        made.map_err(|error| format!("with room again create says: {error}"))?;
+        let _held = made.map_err(|error| format!("with room again create says: {error}"))?;
         self.cell.transport().remove(&other).map_err(|error| error.to_string())
     }
 

@@ -1,7 +1,7 @@
 //! A putter is killed in the middle of a huge message, and then who gives its memory back (Q15).
 
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ipcq_core::{Channel, QueueOptions, Transport, Wait};
@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// What is wrong.
 pub fn huge(transport: &dyn Transport, directory: &Path) -> Result<String, String> {
-    let (bytes, mut tidying) = (HUGE.bytes(), 0);
+    let (bytes, mut tidying, mut slowest) = (HUGE.bytes(), 0, Duration::ZERO);
     for (number, depth) in DEATHS.into_iter().enumerate() {
         stage(number, 20);
         let mut cell = Cell::new(transport, directory, &QueueOptions::new().capacity(20))?;
@@ -33,20 +33,21 @@ pub fn huge(transport: &dyn Transport, directory: &Path) -> Result<String, Strin
         }
         let failed = |error: std::io::Error| error.to_string();
         let putter = Helper::start(|| drop(cell.queue.put(&[&bytes], Wait::Forever))).map_err(failed)?;
-        wait_until(&cell, directory, |storage| storage >= cell.empty_bytes + depth as u64)?;
+        wait_until(&cell, |storage| storage >= cell.empty_bytes + depth as u64)?;
         putter.kill().map_err(failed)?;
-        tidying += usize::from(kill_in_the_middle_of_tidying(&cell, directory)?);
+        tidying += usize::from(kill_in_the_middle_of_tidying(&cell)?);
         take_turns(&*cell.queue, &held)?;
         let whole = [&held[..], &[HUGE]].concat();
         survey(&mut cell, &[held, whole]).map_err(|fault| format!("killed at {depth} bytes: {fault}"))?;
+        slowest = slowest.max(cell.slowest);
         cell.clear()?;
     }
-    Ok(format!("huge: deaths={} tidying={tidying}", DEATHS.len()))
+    Ok(format!("huge: deaths={} tidying={tidying} slowest={slowest:.1?}", DEATHS.len()))
 }
 
 /// Starts somebody who gives memory back, and kills it when it has given some; whether it had not given all.
-fn kill_in_the_middle_of_tidying(cell: &Cell<'_>, directory: &Path) -> Result<bool, String> {
-    let before = storage(cell, directory)?;
+fn kill_in_the_middle_of_tidying(cell: &Cell<'_>) -> Result<bool, String> {
+    let before = storage(cell)?;
     if before <= cell.empty_bytes + (2 << 20) {
         // The kernel undoes the system call in which the putter died.
         return Ok(false);
@@ -58,9 +59,9 @@ fn kill_in_the_middle_of_tidying(cell: &Cell<'_>, directory: &Path) -> Result<bo
     };
     let tidier = Helper::start(look).map_err(|error| error.to_string())?;
     let given = |now| now < before - (before - cell.empty_bytes) / 8;
-    wait_until(cell, directory, given)?;
+    wait_until(cell, given)?;
     tidier.kill().map_err(|error| error.to_string())?;
-    Ok(storage(cell, directory)? > cell.empty_bytes + (2 << 20))
+    Ok(storage(cell)? > cell.empty_bytes + (2 << 20))
 }
 
 /// Takes every message and puts it again, while there is still memory to give back.
@@ -77,11 +78,11 @@ fn take_turns(queue: &dyn Channel, held: &[Message]) -> Result<(), String> {
     Ok(())
 }
 
-fn wait_until(cell: &Cell<'_>, directory: &Path, reached: impl Fn(u64) -> bool) -> Result<(), String> {
+fn wait_until(cell: &Cell<'_>, reached: impl Fn(u64) -> bool) -> Result<(), String> {
     let begin = Instant::now();
-    while !reached(storage(cell, directory)?) {
+    while !reached(storage(cell)?) {
         if begin.elapsed() > LIMIT {
-            return Err(format!("{} bytes in use after {LIMIT:?}", storage(cell, directory)?));
+            return Err(format!("{} bytes in use after {LIMIT:?}", storage(cell)?));
         }
         std::thread::yield_now();
     }
@@ -89,8 +90,7 @@ fn wait_until(cell: &Cell<'_>, directory: &Path, reached: impl Fn(u64) -> bool) 
 }
 
 /// What the queue's file takes, without a word to the queue.
-fn storage(cell: &Cell<'_>, directory: &Path) -> Result<u64, String> {
-    let file: PathBuf = cell.files.first().map(|file| directory.join(file)).ok_or("the queue has no file")?;
-    let metadata = std::fs::metadata(file).map_err(|error| error.to_string())?;
+fn storage(cell: &Cell<'_>) -> Result<u64, String> {
+    let metadata = std::fs::metadata(cell.memory()).map_err(|error| error.to_string())?;
     Ok(metadata.blocks() * 512)
 }

@@ -32,7 +32,7 @@ pub fn leaks(transport: &dyn Transport, directory: &Path, name: &str) -> Result<
         stage(target.index, SECONDS);
         let mut cell = Cell::new(transport, directory, &scenario.options())?;
         for number in 0..DEATHS {
-            let died = die(scenario, &cell, &trace, target, number as u64);
+            let died = die(scenario, &mut cell, &trace, target, number as u64);
             deaths += usize::from(died.map_err(|fault| format!("boundary {}: {fault}", target.index))?);
         }
         let left = survey(&mut cell, &[Vec::new()]);
@@ -56,12 +56,13 @@ fn trace(scenario: &dyn Scenario, transport: &dyn Transport, directory: &Path) -
 /// should: the first of them may find the queue as the recording did, later ones may not.
 fn die(
     scenario: &dyn Scenario,
-    cell: &Cell<'_>,
+    cell: &mut Cell<'_>,
     trace: &Trace,
     target: &Target,
     number: u64,
 ) -> Result<bool, String> {
     let mut tracee = start(scenario, cell, |cell| scenario.act(cell))?;
+    scenario.prepare(cell)?;
     let event = reach(&mut tracee, trace, target, None).map_err(|error| error.to_string())?;
     tracee.kill().map_err(|error| error.to_string())?;
     let next = message(1 << 20 | number, 64);

@@ -1,9 +1,11 @@
-//! Segments that hold what no queue can have put there (Q16).
+//! Segments and pipes that hold what no queue can have put there (Q16).
 
 mod image;
 mod odd;
+mod stream;
 
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -37,7 +39,7 @@ fn queue_name() -> QueueName {
 /// What the children tell their parent: which piece they are at, and how many queues still opened.
 struct Progress(&'static [AtomicU64]);
 
-/// Damages every byte of a queue's file that matters, `before` it is opened or `while` it is open; every operation
+/// Damages every byte of a queue's files that matters, `before` it is opened or `while` it is open; every operation
 /// then succeeds or says what is wrong.
 ///
 /// # Errors
@@ -48,6 +50,8 @@ pub fn hostile(transport: &dyn Transport, directory: &Path, when: &str) -> Resul
     let mut all = image.byte_damage();
     all.extend(image.word_damage(|| random.next()));
     all.extend(image.noise(NOISE, || random.next()));
+    all.extend(image.holes());
+    all.extend(image.stream_damage(|| random.next()));
     let progress = Progress(board(2));
     let case = Case { transport, image: &image, before: when == "before" };
     for (number, part) in all.chunks(PIECES).enumerate() {
@@ -66,11 +70,21 @@ fn make(transport: &dyn Transport, directory: &Path) -> Result<Image, String> {
         queue.put(&[&vec![7; len]], Wait::No).map_err(|fault| fault.to_string())?;
     }
     queue.get(&mut Vec::new(), Wait::No).map_err(|fault| fault.to_string())?;
-    let mut files = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
-    let file = files.next().ok_or("the queue has no file")?.map_err(|error| error.to_string())?;
-    let image = Image::read(file.path()).map_err(|error| error.to_string())?;
+    let fifo = fifo_in(directory).map_err(|error| error.to_string())?;
+    let file = directory.join(format!("{}.{}", queue_name(), transport.name()));
+    let image = Image::read(file, fifo.as_deref()).map_err(|error| error.to_string())?;
     drop(queue);
     Ok(image)
+}
+
+fn fifo_in(directory: &Path) -> std::io::Result<Option<PathBuf>> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_fifo() {
+            return Ok(Some(entry.path()));
+        }
+    }
+    Ok(None)
 }
 
 struct Case<'a> {
@@ -96,24 +110,22 @@ impl Case<'_> {
             return child.forget();
         }
         let damage = &part[usize::try_from(progress.0[0].load(Ordering::SeqCst)).unwrap_or(0)];
-        let (at, bytes) = (damage.at, &damage.bytes[..damage.bytes.len().min(8)]);
-        let length = damage.bytes.len();
         let what = ended.map_or_else(|| "hangs".to_owned(), |ended| format!("ended with {ended:?}"));
-        Err(format!("with {length} bytes {bytes:02x?} at {at:#x} a process {what}"))
+        Err(format!("with {damage:02x?} a process {what}"))
     }
 
     /// Whether the damaged queue could be opened.
     fn endure(&self, damage: &Damage) -> Result<bool, String> {
         let file = self.image.restore().map_err(|error| error.to_string())?;
         if self.before {
-            damage.apply(&file).map_err(|error| error.to_string())?;
+            self.image.apply(damage, &file).map_err(|error| error.to_string())?;
         }
         let opened = in_time("open", || self.transport.open(&queue_name()))?;
         let Ok(queue) = opened else {
             return if self.before { Ok(false) } else { Err(format!("the whole queue says {opened:?}")) };
         };
         if !self.before {
-            damage.apply(&file).map_err(|error| error.to_string())?;
+            self.image.apply(damage, &file).map_err(|error| error.to_string())?;
         }
         exercise(&*queue)?;
         drop(queue);

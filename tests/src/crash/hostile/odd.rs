@@ -5,17 +5,20 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use ipcq_core::{
-    CreateError, GetFault, OpenError, PutFault, QueueName, QueueOptions, RemoveError, Transport, Wait,
+    Channel, CreateError, GetFault, OpenError, PutFault, QueueName, QueueOptions, RemoveError, Transport,
+    Wait,
 };
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use nix::sys::wait::WaitStatus;
-use nix::unistd::mkfifo;
+use nix::unistd::{mkfifo, pause};
 
 use super::{in_time, make, queue_name};
 use crate::crash::helper::Helper;
+use crate::crash::layout::Layout;
 use crate::crash::ledger::{Message, drain, message};
 use crate::crash::namespaces::{cover, enter};
 use crate::crash::watchdog::stage;
@@ -28,13 +31,13 @@ pub fn odd_files(transport: &dyn Transport, directory: &Path) -> Result<String, 
     let image = make(transport, directory)?;
     let path = image.path();
     let mut tried = 0;
-    let lengths =
-        [0, 1, 7, 8, 64, 255, 256, 2048, 4095, 4096, 4097, 65_536, 1 << 20, image.bytes().len() - 1];
+    // A length that holds all that an empty queue needs is no shorter queue.
+    let last = Layout::of(transport.name()).least.unwrap_or(image.len()) - 1;
+    let lengths = [0, 1, 7, 8, 64, 255, 256, 2048, 4095, 4096, 4097, 65_536, 1 << 20, last];
     for length in lengths {
         clear(path)?;
         let whole = image.restore().map_err(|error| error.to_string())?;
         whole.set_len(length as u64).map_err(|error| error.to_string())?;
-        // A length that holds all the queue needs is no shorter queue.
         refused(transport, &format!("a queue cut to {length} bytes"))?;
         tried += 1;
     }
@@ -106,7 +109,7 @@ const HELD: Message = message(1, 16);
 pub fn elsewhere(transport: &dyn Transport, directory: &Path) -> Result<String, String> {
     let queue = transport.create(&queue_name(), &QueueOptions::new()).map_err(|error| error.to_string())?;
     queue.put(&[&HELD.bytes()], Wait::No).map_err(|fault| fault.to_string())?;
-    drop(queue);
+    let _keeper = leave_to_keeper(queue)?;
     let other_boot = directory.with_extension("boot");
     fs::write(&other_boot, "11111111-2222-4333-8444-555555555555\n").map_err(|error| error.to_string())?;
     in_namespace("boot", || {
@@ -135,13 +138,25 @@ pub fn elsewhere(transport: &dyn Transport, directory: &Path) -> Result<String, 
     Ok("elsewhere: refused=2 woken=2".to_owned())
 }
 
+/// Gives up the handle `queue`, which another process keeps: forks of this one then open the queue anew, and it lives
+/// on where queues end with their last process.
+fn leave_to_keeper(queue: Arc<dyn Channel>) -> Result<Helper, String> {
+    let keeper = Helper::start(|| {
+        loop {
+            pause();
+        }
+    });
+    drop(queue);
+    keeper.map_err(|error| error.to_string())
+}
+
 /// Removes the queue from another process namespace: those who wait here wake, and the name is free.
 fn removed_from_elsewhere(transport: &dyn Transport) -> Result<(), String> {
     let other = QueueName::new("other").map_err(|error| error.to_string())?;
     let one = QueueOptions::new().capacity(1);
     let full = transport.create(&other, &one).map_err(|error| error.to_string())?;
     full.put(&[b"the only one"], Wait::No).map_err(|fault| fault.to_string())?;
-    drop(full);
+    let _keeper = leave_to_keeper(full)?;
     let get = || {
         let queue = transport.open(&queue_name()).expect("the queue");
         assert!(matches!(queue.get(&mut Vec::new(), Wait::Forever), Err(GetFault::Closed)));

@@ -1,6 +1,8 @@
 //! Deaths of a process that makes, closes or removes a queue (clauses Q7, Q12, Q13).
 
-use ipcq_core::{OpenError, PutFault, QueueName, QueueOptions, RemoveError, Wait};
+use std::path::Path;
+
+use ipcq_core::{Lifetime, OpenError, PutFault, QueueName, QueueOptions, RemoveError, Transport, Wait};
 
 use super::simple::{fill, held};
 use crate::crash::{Cell, How, Scenario, Visits, drain, survey};
@@ -53,12 +55,19 @@ fn left_over(cell: &Cell<'_>) -> Result<(), String> {
         .ok_or_else(|| format!("left over: {files:?}, at first {:?}", cell.files))
 }
 
-/// The making of a second queue.
+/// The making of a second queue. Where queues end with their last process, the maker's death ends it whenever it
+/// comes: for the next maker, or in a second variant for who collects garbage.
 struct Create;
+
+const COLLECT: usize = 1;
 
 impl Scenario for Create {
     fn name(&self) -> &'static str {
         "create"
+    }
+
+    fn variants(&self, transport: &dyn Transport, _: &Path) -> Result<usize, String> {
+        Ok(if transport.capabilities().lifetime == Lifetime::UntilRemoved { 1 } else { 1 + COLLECT })
     }
 
     fn visits(&self, _: usize) -> Visits {
@@ -72,23 +81,35 @@ impl Scenario for Create {
 
     fn examine(&self, cell: &mut Cell<'_>, how: How) -> Result<(), String> {
         let options = QueueOptions::new().capacity(5);
+        let ended = !cell.outlives_processes();
         let queue = match cell.transport().open(&other()) {
-            Ok(queue) if how != How::Before => queue,
-            Err(OpenError::Missing { .. }) if how != How::After => {
-                left_over(cell)?;
+            Ok(queue) if how != How::Before && !ended => queue,
+            Err(OpenError::Missing { .. }) if how != How::After || ended => {
+                is_listed(cell, false)?;
+                if cell.variant == COLLECT {
+                    cell.transport().collect_garbage().map_err(|error| error.to_string())?;
+                }
+                if !ended || cell.variant == COLLECT {
+                    left_over(cell)?;
+                }
                 let made = cell.transport().create(&other(), &options);
                 made.map_err(|error| format!("the next create says: {error}"))?
             }
             outcome => return Err(format!("open says {outcome:?} after a creator died {how:?}")),
         };
+        is_listed(cell, true)?;
         if queue.identity().capacity != 5 {
             return Err(format!("the new queue is {:?}", queue.identity()));
         }
         queue.put(&[b"works"], Wait::No).map_err(|fault| format!("the new queue says: {fault}"))?;
-        drop(queue);
         cell.transport().remove(&other()).map_err(|error| error.to_string())?;
         left_over(cell)
     }
+}
+
+fn is_listed(cell: &Cell<'_>, expected: bool) -> Result<(), String> {
+    let names = cell.transport().list().map_err(|error| error.to_string())?;
+    (names.contains(&other()) == expected).then_some(()).ok_or_else(|| format!("list says {names:?}"))
 }
 
 /// The removal of a second queue, which another handle still has open.
@@ -106,7 +127,9 @@ impl Scenario for Remove {
     fn prepare(&self, cell: &mut Cell<'_>) -> Result<(), String> {
         let made = cell.transport().create(&other(), &QueueOptions::new());
         let queue = made.map_err(|error| error.to_string())?;
-        queue.put(&[b"to be discarded"], Wait::No).map_err(|fault| fault.to_string())
+        queue.put(&[b"to be discarded"], Wait::No).map_err(|fault| fault.to_string())?;
+        cell.others.push(queue);
+        Ok(())
     }
 
     fn act<'a>(&'a self, cell: &'a Cell<'_>) -> Box<dyn FnMut() + 'a> {
@@ -124,6 +147,12 @@ impl Scenario for Remove {
         let open = cell.transport().open(&other());
         if !matches!(open, Err(OpenError::Missing { .. })) {
             return Err(format!("the removed queue opens: {open:?}"));
+        }
+        for queue in &cell.others {
+            match queue.len() {
+                Err(error) if error.is_gone() => {}
+                outcome => return Err(format!("who has it open is told {outcome:?}")),
+            }
         }
         survey(cell, &[Vec::new()])
     }

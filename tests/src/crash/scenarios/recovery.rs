@@ -7,7 +7,7 @@ use ipcq_core::{Transport, Wait};
 
 use super::simple::{fill, held};
 use crate::crash::visit::{record, start};
-use crate::crash::{Cell, How, Message, Scenario, Visits, message, survey};
+use crate::crash::{Cell, How, Message, Scenario, Visits, drain, message, survey};
 use crate::stepper::{Event, Target, Trace, reach};
 
 pub(super) fn all() -> Vec<Box<dyn Scenario>> {
@@ -22,6 +22,7 @@ pub(super) fn all() -> Vec<Box<dyn Scenario>> {
         new("recover_get_put", "get", "put", true),
         new("recover_get_get", "get", "get", true),
         new("recover_growing_growing", "grow", "grow", true),
+        new("recover_long_long", "long", "long", true),
         new("await_put_put", "put", "put", false),
         new("await_get_get", "get", "get", false),
     ]
@@ -37,7 +38,13 @@ impl Side {
     }
 
     fn len(self) -> usize {
-        if self.0 == "grow" { 150_000 } else { 64 }
+        match self.0 {
+            // Beyond what the storage of any backend has when it is empty.
+            "grow" => 150_000,
+            // Beyond that of a backend with small blocks.
+            "long" => 12_000,
+            _ => 64,
+        }
     }
 
     fn act<'a>(self, cell: &'a Cell<'_>, bytes: &'a [u8], wait: Wait) -> Box<dyn FnMut() + 'a> {
@@ -83,9 +90,10 @@ impl Meeting {
     fn bring_first(&self, cell: &mut Cell<'_>) -> Result<(), String> {
         let mut first = start(self, cell, |cell| self.first.act(cell, &self.bytes[0], Wait::No))?;
         fill(cell, &held(HELD, 64))?;
-        let event = reach(&mut first, &self.met().trace, &self.met().stops[cell.variant], None);
+        let stop = &self.met().stops[cell.variant];
+        let event = reach(&mut first, &self.met().trace, stop, None);
         if event.map_err(|error| error.to_string())? == Event::Ended {
-            return Err("the first process took another way".to_owned());
+            return Err(format!("the first process took another way, not to {stop:?}"));
         }
         if self.dead {
             return first.kill().map_err(|error| error.to_string());
@@ -108,9 +116,18 @@ impl Scenario for Meeting {
     }
 
     fn variants(&self, transport: &dyn Transport, directory: &Path) -> Result<usize, String> {
-        let mut cell = Cell::new(transport, directory, &self.options())?;
-        let mut first = start(self, &cell, |cell| self.first.act(cell, &self.bytes[0], Wait::No))?;
-        fill(&cell, &held(HELD, 64))?;
+        let begin = || {
+            let cell = Cell::new(transport, directory, &self.options())?;
+            let first = start(self, &cell, |cell| self.first.act(cell, &self.bytes[0], Wait::No))?;
+            fill(&cell, &held(HELD, 64))?;
+            Ok::<_, String>((cell, first))
+        };
+        // Once without looking, so that nothing is done for the first time later.
+        let (cell, first) = begin()?;
+        first.finish().map_err(|error| error.to_string())?;
+        drain(&*cell.queue)?;
+        cell.clear()?;
+        let (mut cell, mut first) = begin()?;
         let trace = record(&mut cell, &mut first, None)?;
         first.kill().map_err(|error| error.to_string())?;
         cell.clear()?;
@@ -118,7 +135,9 @@ impl Scenario for Meeting {
             let next = trace.points.get(target.index + 1);
             next.is_some_and(|next| next.state != trace.points[target.index].state)
         };
-        let stops: Vec<Target> = trace.edges().into_iter().filter(ends).collect();
+        // A few stops, each come to many times: by the way that cannot fail.
+        let surely = |target: Target| Target { approach: trace.slow_approach(&target), ..target };
+        let stops: Vec<Target> = trace.edges().into_iter().filter(ends).map(surely).collect();
         let count = stops.len();
         self.trace.set(Met { trace, stops }).map_err(|_| "counted twice".to_owned())?;
         Ok(count)

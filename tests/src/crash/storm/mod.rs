@@ -68,6 +68,7 @@ struct Worker {
 
 /// A storm and everyone in it.
 struct Storm<'a> {
+    transport: &'static str,
     directory: &'a Path,
     log: Log,
     workers: Vec<Worker>,
@@ -97,6 +98,7 @@ pub fn storm(
     let log = Log::open(&directory.join(LOG), slots).map_err(|error| error.to_string())?;
     log.start();
     let mut storm = Storm {
+        transport: transport.name(),
         directory,
         log,
         workers: Vec::new(),
@@ -127,7 +129,7 @@ impl Storm<'_> {
         let role = if puts { "put" } else { "get" };
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(program);
-        command.args(["storm-worker", role, &number.to_string(), &self.slots.to_string(), "shm"]);
+        command.args(["storm-worker", role, &number.to_string(), &self.slots.to_string(), self.transport]);
         command.arg(self.directory).stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn().map_err(|error| error.to_string())?;
         self.workers.push(Worker { child, number, puts });
