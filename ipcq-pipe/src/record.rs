@@ -42,8 +42,15 @@ pub(crate) struct Extents {
 }
 
 impl Extents {
-    /// Adds one; whether there was room for it.
+    /// Adds one, to the last if it goes on there; whether there was room for it.
     pub(crate) fn push(&mut self, extent: Extent) -> bool {
+        if let Some(last) = self.len.checked_sub(1).and_then(|last| self.list.get_mut(last))
+            && last.first.checked_add(last.blocks) == Some(extent.first)
+            && let Some(blocks) = last.blocks.checked_add(extent.blocks)
+        {
+            last.blocks = blocks;
+            return true;
+        }
         let place = self.list.get_mut(self.len);
         let fits = place.is_some();
         if let Some(place) = place {

@@ -10,5 +10,6 @@ on_each_backend!(q17_no_room_is_said_at_once);
 fn q17_no_room_is_said_at_once(backend: &str) {
     let outcome = laboratory::run(&["full-disk", backend], Duration::from_secs(60));
     assert!(outcome.number("own") >= 50, "the queue hardly grew");
-    assert_eq!(outcome.number("holes"), 2);
+    // A pipe queue ends when nobody holds it, before anybody could find a hole.
+    assert_eq!(outcome.number("holes"), if backend == "pipe" { 0 } else { 2 });
 }

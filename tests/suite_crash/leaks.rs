@@ -14,7 +14,9 @@ on_each_backend!(
 fn nothing_piles_up(backend: &str, scenario: &str) {
     let outcome = laboratory::run(&["leaks", scenario, backend], Duration::from_secs(120));
     let (places, deaths) = (outcome.number("places"), outcome.number("deaths"));
-    assert!(deaths >= places * 12, "only {deaths} deaths at {places} places");
+    // Of the 24 at each place; inside the copy of a mebibyte out of a pool some are missed: see `survives`.
+    let least = if backend == "pipe" { 8 } else { 12 };
+    assert!(deaths >= places * least, "only {deaths} deaths at {places} places");
 }
 
 /// Putters that die while they make storage grow.

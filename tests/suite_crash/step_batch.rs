@@ -7,20 +7,20 @@ on_each_backend!(q08_put_many, q08_put_many_that_fits_partly, q08_get_many, q08_
 
 /// Eight messages into an empty queue.
 fn q08_put_many(backend: &str) {
-    survives(backend, "put_many", Least { shm: 400, pipe: 2000 });
+    survives(backend, "put_many", Least { shm: 400, pipe: 1600 });
 }
 
 /// Eight messages, of which five fit.
 fn q08_put_many_that_fits_partly(backend: &str) {
-    survives(backend, "put_many_partly", Least { shm: 300, pipe: 1800 });
+    survives(backend, "put_many_partly", Least { shm: 300, pipe: 1550 });
 }
 
 /// Eight messages.
 fn q08_get_many(backend: &str) {
-    survives(backend, "get_many", Least { shm: 400, pipe: 1900 });
+    survives(backend, "get_many", Least { shm: 400, pipe: 1250 });
 }
 
 /// The three that are there.
 fn q08_get_many_of_few(backend: &str) {
-    survives(backend, "get_many_few", Least { shm: 250, pipe: 1200 });
+    survives(backend, "get_many_few", Least { shm: 250, pipe: 950 });
 }

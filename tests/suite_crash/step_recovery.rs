@@ -15,22 +15,22 @@ on_each_backend!(
 
 /// A put that takes over from a dead putter.
 fn q15_put_after_a_dead_putter(backend: &str) {
-    survives(backend, "recover_put_put", Least { shm: 200, pipe: 1400 });
+    survives(backend, "recover_put_put", Least { shm: 200, pipe: 1000 });
 }
 
 /// A get beside a dead putter.
 fn q15_get_after_a_dead_putter(backend: &str) {
-    survives(backend, "recover_put_get", Least { shm: 120, pipe: 440 });
+    survives(backend, "recover_put_get", Least { shm: 120, pipe: 290 });
 }
 
 /// A put beside a dead getter.
 fn q15_put_after_a_dead_getter(backend: &str) {
-    survives(backend, "recover_get_put", Least { shm: 150, pipe: 490 });
+    survives(backend, "recover_get_put", Least { shm: 150, pipe: 330 });
 }
 
 /// A get that takes over from a dead getter.
 fn q15_get_after_a_dead_getter(backend: &str) {
-    survives(backend, "recover_get_get", Least { shm: 150, pipe: 1000 });
+    survives(backend, "recover_get_get", Least { shm: 150, pipe: 690 });
 }
 
 /// A put that grows storage, after a putter that died while it grew it.

@@ -17,17 +17,17 @@ on_each_backend!(
 
 /// A put, while another process sleeps in a get.
 fn q05_put_beside_a_sleeping_getter(backend: &str) {
-    survives(backend, "put_beside_sleeping_getter", Least { shm: 150, pipe: 450 });
+    survives(backend, "put_beside_sleeping_getter", Least { shm: 150, pipe: 270 });
 }
 
 /// A get, while another process sleeps in a put.
 fn q05_get_beside_a_sleeping_putter(backend: &str) {
-    survives(backend, "get_beside_sleeping_putter", Least { shm: 130, pipe: 400 });
+    survives(backend, "get_beside_sleeping_putter", Least { shm: 130, pipe: 230 });
 }
 
 /// A close, while another process sleeps in a get.
 fn q07_close_beside_a_sleeping_getter(backend: &str) {
-    survives(backend, "close_beside_sleeping_getter", Least { shm: 40, pipe: 100 });
+    survives(backend, "close_beside_sleeping_getter", Least { shm: 40, pipe: 70 });
 }
 
 /// The last producer of a queue that closes by itself dies in a put.

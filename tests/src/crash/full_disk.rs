@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ipcq_core::{Batch, Channel, CreateError, OpenError, PutFault, QueueName, QueueOptions, Transport, Wait};
+use ipcq_core::{
+    Batch, Channel, CreateError, Lifetime, OpenError, PutFault, QueueName, QueueOptions, Transport, Wait,
+};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sched::CloneFlags;
 use nix::sys::statvfs::statvfs;
@@ -154,10 +156,14 @@ impl Disk<'_, '_> {
         self.cell.transport().remove(&other).map_err(|error| error.to_string())
     }
 
-    /// A queue's file with holes in it, as somebody may make one; returns how many kinds of hole were tried.
+    /// A segment with holes in it, as somebody may make one; returns how many kinds of hole were tried. Queues of other
+    /// transports end when nobody holds them, before anybody could find the hole.
     fn open_with_holes(&self) -> Result<usize, String> {
         let name = QueueName::new("holes").map_err(|error| error.to_string())?;
         let transport = self.cell.transport();
+        if transport.capabilities().lifetime != Lifetime::UntilRemoved {
+            return Ok(0);
+        }
         for at in HOLES {
             let made = transport.create(&name, &QueueOptions::new()).map_err(|error| error.to_string())?;
             made.put(&[b"in the first chunk"], Wait::No).map_err(|fault| fault.to_string())?;
