@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use ipcq_core::os::directory::FileId;
@@ -52,6 +52,8 @@ pub(crate) struct Conduit {
     pub(crate) presence: Presence,
     pub(crate) reaper: Reaper,
     pub(crate) turns: Turns,
+    /// Handles of this process; who holds the conduit beyond them does so for a moment only.
+    pub(crate) handles: AtomicUsize,
     this: Weak<Self>,
 }
 
@@ -153,6 +155,7 @@ impl Conduit {
             presence: Presence::default(),
             reaper: Reaper::default(),
             turns: Turns::default(),
+            handles: AtomicUsize::new(0),
             this: this.clone(),
         }))
     }

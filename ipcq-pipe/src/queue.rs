@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ipcq_core::os::directory::QueueDirectory;
 use ipcq_core::os::failure::Failure;
@@ -12,6 +14,13 @@ use ipcq_core::os::{inherit, process};
 use ipcq_core::{BackendError, Batch, Channel, GetFault, Identity, Limit, PutFault, Stat, Wait};
 
 use crate::conduit::Conduit;
+
+/// How long the last handle waits for others in this process that are done with the queue in a moment: a step of giving
+/// memory back takes a millisecond. A child of a fork may wait in vain, for a thread that it does not have.
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// How often it looks.
+const STEP: Duration = Duration::from_micros(100);
 
 /// A handle. Each counts as a producer of its process from its first put until it is dropped.
 #[derive(Debug)]
@@ -23,6 +32,7 @@ pub(crate) struct PipeChannel {
 
 impl PipeChannel {
     pub(crate) fn new(conduit: Arc<Conduit>) -> Self {
+        conduit.handles.fetch_add(1, Ordering::AcqRel);
         Self { conduit, producer: AtomicU64::new(0) }
     }
 
@@ -145,5 +155,20 @@ impl Drop for PipeChannel {
     fn drop(&mut self) {
         // Never fails for this transport.
         let _ = self.unregister_producer();
+        if self.conduit.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.wait_until_unused();
+        }
+    }
+}
+
+impl PipeChannel {
+    /// Waits until nobody else in this process holds the queue, as the thread that gives memory back does for a moment:
+    /// with the last handle the queue shall end before the caller goes on.
+    fn wait_until_unused(&self) {
+        let begin = Instant::now();
+        let is_used = || Arc::strong_count(&self.conduit) > 1;
+        while is_used() && self.conduit.handles.load(Ordering::Acquire) == 0 && begin.elapsed() < MOMENT {
+            thread::sleep(STEP);
+        }
     }
 }
