@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipcq_core::{CreateError, OpenError, QueueName, RemoveError, Transport};
 use ipcq_pipe::{PipeTransport, Queue, QueueOptions};
@@ -10,6 +11,13 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pause};
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
+
+/// One test at a time: a child that one of them forks has all that is open, and with that the queues of the others.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn files(directory: &Path) -> usize {
     fs::read_dir(directory).expect("the directory of the queues").count()
@@ -46,6 +54,7 @@ fn leave_a_dead_queue(transport: &PipeTransport) -> Tested {
 
 #[test]
 fn a_queue_whose_holder_was_killed_is_gone_and_its_name_is_free() -> Tested {
+    let _alone = alone();
     let directory = tempfile::tempdir_in("/dev/shm")?;
     let transport = PipeTransport::in_directory(directory.path());
     leave_a_dead_queue(&transport)?;
@@ -62,6 +71,7 @@ fn a_queue_whose_holder_was_killed_is_gone_and_its_name_is_free() -> Tested {
 
 #[test]
 fn garbage_of_dead_queues_is_collected_and_the_living_stay() -> Tested {
+    let _alone = alone();
     let directory = tempfile::tempdir_in("/dev/shm")?;
     let transport = PipeTransport::in_directory(directory.path());
     let living: Queue<u8> = Queue::create(&transport, "living", &QueueOptions::new())?;
@@ -77,6 +87,7 @@ fn garbage_of_dead_queues_is_collected_and_the_living_stay() -> Tested {
 
 #[test]
 fn removing_a_dead_queue_takes_its_files_and_says_that_there_was_none() -> Tested {
+    let _alone = alone();
     let directory = tempfile::tempdir_in("/dev/shm")?;
     let transport = PipeTransport::in_directory(directory.path());
     leave_a_dead_queue(&transport)?;
@@ -87,6 +98,7 @@ fn removing_a_dead_queue_takes_its_files_and_says_that_there_was_none() -> Teste
 
 #[test]
 fn a_handle_of_a_queue_that_ended_is_gone() -> Tested {
+    let _alone = alone();
     let directory = tempfile::tempdir_in("/dev/shm")?;
     let transport = PipeTransport::in_directory(directory.path());
     let queue: Queue<u8> = Queue::create(&transport, "jobs", &QueueOptions::new())?;
@@ -100,6 +112,7 @@ fn a_handle_of_a_queue_that_ended_is_gone() -> Tested {
 
 #[test]
 fn a_pipe_that_a_killed_creator_left_is_swept() -> Tested {
+    let _alone = alone();
     let directory = tempfile::tempdir_in("/dev/shm")?;
     let transport = PipeTransport::in_directory(directory.path());
     let leave = |name: &str| {
