@@ -61,7 +61,7 @@ struct Turn {
 /// of the transfers. Where messages come one behind the other, it is better to look a little later and find some. Where
 /// each is an answer to the last, pauses would only make it late. A wait that paused tells which it is, by how many
 /// messages, or how much room, it found. (64 B one at a time, two cores, medians of ten interleaved runs, in millions
-/// of messages a second, without and with: 1x1 10.6 and 17.8, 4x4 13.1 and 18.7, 1x1 at a capacity of 10 11.1 and 12.4.)
+/// of messages a second, without and with: 1x1 13.0 and 17.1, 4x4 13.1 and 18.0, 1x1 at a capacity of 10 11.1 and 12.4.)
 #[derive(Debug, Default)]
 struct Pace {
     pauses: AtomicU32,
