@@ -33,6 +33,11 @@ pub(crate) fn is_made_of_pipes(transport: &dyn Transport) -> bool {
     transport.name() == "pipe"
 }
 
+/// Whether queues of `transport` are reached over sockets, and so to be measured beside sockets.
+pub(crate) fn is_made_of_sockets(transport: &dyn Transport) -> bool {
+    transport.name() == "zmq"
+}
+
 /// Which transports a command works with.
 #[derive(Debug)]
 pub(crate) struct Backends {

@@ -30,20 +30,31 @@ fn reference(sandbox: &Sandbox) -> &'static str {
 
 fn every_measurement_is_a_json_object(sandbox: &Sandbox) {
     let rows = bench(sandbox, "--messages 4000 --size 64,4KiB");
+    let has_broker = sandbox.transport() == "zmq";
     let throughput: Vec<_> = rows.iter().filter(|row| row["measured"] == "throughput").collect();
-    // Two sizes, two shapes, one by one and in batches.
-    assert_eq!(throughput.len(), 8, "{rows:#?}");
+    // Two sizes, two shapes, one by one and in batches; and where a broker answers, by several threads.
+    assert_eq!(throughput.len(), if has_broker { 10 } else { 8 }, "{rows:#?}");
     for row in throughput {
         assert_eq!(row["transport"], sandbox.transport());
         assert!(row["messages_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{row}");
+        if row["threads"] != 1 {
+            assert_eq!((&row["threads"], &row["reference"]), (&8.into(), &Value::Null), "{row}");
+            continue;
+        }
         assert!(row["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{row}");
         assert_eq!(row["reference"], reference(sandbox));
     }
     let round_trips: Vec<_> = rows.iter().filter(|row| row["measured"] == "round_trip").collect();
     // Two sizes, busy and blocking.
     assert_eq!(round_trips.len(), 4, "{rows:#?}");
-    for row in round_trips {
-        assert_eq!(row["reference"], reference(sandbox));
+    let calls: Vec<_> = rows.iter().filter(|row| row["measured"] == "call").collect();
+    assert_eq!(calls.len(), if has_broker { 4 } else { 0 }, "{rows:#?}");
+    calls.iter().for_each(|row| assert_eq!(row["reference"], "Unix socket"));
+    round_trips.iter().for_each(|row| {
+        let beside = if has_broker { "relayed Unix socket" } else { reference(sandbox) };
+        assert_eq!(row["reference"], beside);
+    });
+    for row in round_trips.into_iter().chain(calls) {
         assert!(row["p50_us"].as_f64() <= row["p99_us"].as_f64(), "{row}");
         assert!(row["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{row}");
     }

@@ -1,13 +1,15 @@
 //! What the processes of a benchmark do: they take a job, do it, report, and wait for the next.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipcq_core::{Batch, Channel, GetFault, Limit, PutFault, Transport, Wait};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::content::{Checker, Maker};
-use super::raw_pipe;
+use super::{raw_pipe, raw_socket};
 use crate::args::Role;
 use crate::backend::label;
 use crate::failure::Failure;
@@ -19,6 +21,9 @@ const JOBS: usize = 0;
 const REPORTS: usize = 1;
 const FORTH: usize = 2;
 const BACK: usize = 3;
+
+/// How long a call comes after the one before, if both sides are to have fallen asleep.
+const PAUSE: Duration = Duration::from_micros(300);
 
 /// What one process is to do.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -36,8 +41,31 @@ pub(super) enum How {
     OneByOne,
     /// This many in each call.
     Batches(usize),
+    /// One by one, by this many threads in each process.
+    Threads(usize),
     /// There and back, before the next one.
     RoundTrip(Waiting),
+    /// One put, with its reply, before the next one.
+    Call(Waiting),
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RoundTrip(waiting) => write!(f, "{} round trips", waiting.as_str()),
+            Self::Call(waiting) => write!(f, "{} puts with their replies", waiting.as_str()),
+            Self::Threads(threads) => write!(f, "{threads} threads"),
+            Self::Batches(batch) => write!(f, "batches of {batch}"),
+            Self::OneByOne => write!(f, "one by one"),
+        }
+    }
+}
+
+impl How {
+    /// Whether somebody asks again at once, and nobody sleeps.
+    pub(super) const fn is_busy(self) -> bool {
+        matches!(self, Self::RoundTrip(Waiting::Busy) | Self::Call(Waiting::Busy))
+    }
 }
 
 /// How both sides of a round trip wait for the other.
@@ -55,6 +83,13 @@ impl Waiting {
         match self {
             Self::Busy => "busy",
             Self::Blocking => "blocking",
+        }
+    }
+
+    /// Where both sides may fall asleep, lets them.
+    pub(super) fn pause(self) {
+        if self == Self::Blocking {
+            std::thread::sleep(PAUSE);
         }
     }
 }
@@ -84,8 +119,11 @@ struct Queues {
 /// Does jobs until there are no more.
 pub(crate) fn work(transport: &dyn Transport, role: Role, number: u32) -> Result<(), Failure> {
     match role {
-        Role::RawProducer => serve(transport, true, |job| raw_pipe::run(true, number, job)),
-        Role::RawConsumer => serve(transport, false, |job| raw_pipe::run(false, number, job)),
+        Role::RawProducer | Role::RawConsumer => {
+            let puts = role == Role::RawProducer;
+            let raw = if raw_socket::is_stdin() { raw_socket::run } else { raw_pipe::run };
+            serve(transport, puts, |job| raw(puts, number, job))
+        }
         _ => {
             let queues = Queues { forth: transport.inherited(FORTH)?, back: transport.inherited(BACK)? };
             let puts = role == Role::BenchProducer;
@@ -132,7 +170,33 @@ impl Queues {
             (How::RoundTrip(waiting), false) => {
                 pong(job, |message| put(back, message), |message| receive(forth, message, waiting))
             }
+            (How::Threads(threads), true) => by_threads(threads, job, |at, part| {
+                put_each(number * u32::try_from(threads).unwrap_or(1) + at, part, |message| {
+                    put(forth, message)
+                })
+            }),
+            (How::Threads(threads), false) => by_threads(threads, job, |_, part| {
+                get_each(part, |message| receive(forth, message, Waiting::Blocking))
+            }),
+            (How::Call(waiting), true) => self.put_with_reply(number, job, waiting),
+            // The one that puts takes its messages out itself.
+            (How::Call(_), false) => Ok(Report { began: now(), ended: now(), ..Report::default() }),
         }
+    }
+
+    /// Puts one message after the other, each into the empty queue.
+    fn put_with_reply(&self, number: u32, job: Job, waiting: Waiting) -> Result<Report, String> {
+        let (queue, mut got) = (&*self.forth, Vec::with_capacity(job.size));
+        let drain = |got: &mut Vec<u8>| match queue.get(got, Wait::No) {
+            Ok(()) | Err(GetFault::Empty) => Ok(()),
+            Err(fault) => Err(fault.to_string()),
+        };
+        time_each(
+            number,
+            job,
+            || drain(&mut got).map(|()| waiting.pause()),
+            |message, _| queue.put(&[message], Wait::Forever).map_err(|fault| fault.to_string()),
+        )
     }
 
     fn put_batches(&self, number: u32, job: Job, size: usize) -> Result<Report, String> {
@@ -201,21 +265,63 @@ pub(super) fn ping(
     mut put: impl FnMut(&[u8]) -> Result<(), String>,
     mut get: impl FnMut(&mut Vec<u8>) -> Result<(), String>,
 ) -> Result<Report, String> {
+    let mut came = Vec::with_capacity(job.size);
+    time_each(
+        number,
+        job,
+        || Ok(()),
+        |message, checker| {
+            put(message)?;
+            get(&mut came)?;
+            ensure(checker.check(&came))
+        },
+    )
+}
+
+/// Does `exchange` with each message, and measures how long that took; calls `before` each one, outside of that.
+pub(super) fn time_each(
+    number: u32,
+    job: Job,
+    mut before: impl FnMut() -> Result<(), String>,
+    mut exchange: impl FnMut(&[u8], &mut Checker) -> Result<(), String>,
+) -> Result<Report, String> {
     let (mut maker, mut checker) = (Maker::new(number, job.size), Checker::new(job.size));
-    let mut message = Vec::with_capacity(job.size);
     let mut times = Vec::with_capacity(job.messages);
     let began = now();
-    let mut before = began;
     for _ in 0..job.messages {
-        put(maker.make())?;
-        get(&mut message)?;
-        ensure(checker.check(&message))?;
-        let after = now();
-        times.push(after - before);
-        before = after;
+        before()?;
+        let message = maker.make();
+        let start = now();
+        exchange(message, &mut checker)?;
+        times.push(now() - start);
     }
     let (p50, p99) = percentiles(&mut times);
-    Ok(Report { began, ended: before, sum: maker.sum(), p50, p99, ..Report::default() })
+    Ok(Report { began, ended: now(), sum: maker.sum(), p50, p99, ..Report::default() })
+}
+
+/// Divides `job` among as many threads; `run` is told which one it is.
+fn by_threads(
+    threads: usize,
+    job: Job,
+    run: impl Fn(u32, Job) -> Result<Report, String> + Sync,
+) -> Result<Report, String> {
+    let part = |at: usize| job.messages * (at + 1) / threads - job.messages * at / threads;
+    let run = &run;
+    let reports: Result<Vec<Report>, String> = std::thread::scope(|scope| {
+        let numbers = (0..threads).zip(0_u32..);
+        let started: Vec<_> = numbers
+            .map(|(at, number)| scope.spawn(move || run(number, Job { messages: part(at), ..job })))
+            .collect();
+        let ended = started.into_iter().map(|thread| thread.join());
+        ended.map(|report| report.map_err(|_| "a thread of the benchmark failed".to_owned())?).collect()
+    });
+    let reports = reports?;
+    Ok(Report {
+        began: reports.iter().map(|report| report.began).min().unwrap_or(0),
+        ended: reports.iter().map(|report| report.ended).max().unwrap_or(0),
+        sum: reports.iter().fold(0, |sum, report| sum.wrapping_add(report.sum)),
+        ..Report::default()
+    })
 }
 
 /// Sends each message back.

@@ -1,5 +1,5 @@
 //! `bench`: throughput and round trips between real processes, beside `crossbeam-channel` between threads, or for
-//! queues over pipes beside pipes without anything around them.
+//! queues over pipes beside pipes without anything around them, and exchanges over sockets beside Unix sockets.
 //!
 //! The processes are started before anything is measured and wait for jobs; queue and reference take turns, so
 //! that what else the machine does hits both; each number is the median of its repetitions; and every message that
@@ -9,6 +9,7 @@ mod content;
 mod crew;
 mod job;
 mod raw_pipe;
+mod raw_socket;
 mod reference;
 mod report;
 mod threads;
@@ -23,13 +24,15 @@ use self::job::{How, Waiting};
 use self::reference::Reference;
 use self::report::Results;
 use crate::args::{BenchArgs, Format};
-use crate::backend::Backends;
+use crate::backend::{self, Backends};
 use crate::diagnostics::Diagnostics;
 use crate::failure::Failure;
 use crate::output::print;
 
 /// How many messages a batch has.
 const BATCH: usize = 64;
+/// How many threads of a process put or get at a time where that is measured.
+const THREADS: usize = 8;
 /// The messages in a queue or a batch take no more memory than this, in bytes.
 const MOST_MEMORY: usize = 256 << 20;
 /// How many messages, of each producer to each consumer, show roughly how fast it goes.
@@ -53,8 +56,12 @@ pub(super) fn run(
             for shape in shapes(args) {
                 bench.throughput(shape, &mut results)?;
             }
-            bench.round_trips(Waiting::Busy, &mut results)?;
-            bench.round_trips(Waiting::Blocking, &mut results)?;
+            if bench.has_broker() {
+                bench.threads(&mut results)?;
+            }
+            for how in bench.exchanges() {
+                bench.exchange(how, &mut results)?;
+            }
         }
     }
     diagnostics.progress("");
@@ -105,13 +112,48 @@ impl Bench<'_> {
         beside.map_or(Ok(()), Reference::finish)
     }
 
-    fn round_trips(&self, waiting: Waiting, results: &mut Results) -> Result<(), Failure> {
-        let (shape, how) = (Shape { producers: 1, consumers: 1 }, How::RoundTrip(waiting));
-        let (mut crew, mut beside) = (self.crew(shape)?, self.reference(shape)?);
+    /// Whether to measure what is of interest where a broker answers each call, with the shapes that are the default.
+    fn has_broker(&self) -> bool {
+        let default = self.args.producers.is_none() && self.args.consumers.is_none();
+        default && backend::is_made_of_sockets(self.transport)
+    }
+
+    /// One by one, by several threads of two processes.
+    fn threads(&self, results: &mut Results) -> Result<(), Failure> {
+        let (shape, how) = (Shape { producers: 1, consumers: 1 }, How::Threads(THREADS));
+        let mut crew = self.crew(shape)?;
+        let count = self.calibrated(shape, |count| crew.measure(how, self.size, count))?;
+        let mut rates = Vec::new();
+        for repetition in 1..=self.args.repetitions.get() {
+            self.progress(&format!("{THREADS} threads each"), repetition);
+            rates.push(crew.measure(how, self.size, count)?.rate);
+        }
+        crew.finish()?;
+        results.add_throughput(self.transport.name(), shape, (how, self.size), median(rates), None);
+        Ok(())
+    }
+
+    /// What is measured that has an end before the next begins.
+    fn exchanges(&self) -> Vec<How> {
+        let both = [Waiting::Busy, Waiting::Blocking];
+        let calls = both.map(How::Call).into_iter().filter(|_| self.has_broker());
+        both.map(How::RoundTrip).into_iter().chain(calls).collect()
+    }
+
+    fn exchange(&self, how: How, results: &mut Results) -> Result<(), Failure> {
+        let shape = Shape { producers: 1, consumers: 1 };
+        let mut crew = self.crew(shape)?;
+        let mut beside = match self.args.no_reference {
+            true => None,
+            false => {
+                let (capacity, patience) = (self.capacity(), self.patience());
+                Some(Reference::start_for(how, self.transport, self.size, capacity, patience)?)
+            }
+        };
         let count = self.calibrated(shape, |count| crew.measure(how, self.size, count))?;
         let (mut own, mut besides) = (Vec::new(), Vec::new());
         for repetition in 1..=self.args.repetitions.get() {
-            self.progress(&format!("{} round trips", waiting.as_str()), repetition);
+            self.progress(&how.to_string(), repetition);
             own.push(crew.measure(how, self.size, count)?);
             if let Some(beside) = &mut beside {
                 besides.push(beside.measure(shape, how, self.size, count)?);
@@ -119,7 +161,7 @@ impl Bench<'_> {
         }
         crew.finish()?;
         let reference = beside.as_ref().map(|beside| (beside.name(), percentiles(&besides)));
-        results.add_round_trip(self.transport.name(), (waiting, self.size), percentiles(&own), reference);
+        results.add_exchange(self.transport.name(), (how, self.size), percentiles(&own), reference);
         beside.map_or(Ok(()), Reference::finish)
     }
 

@@ -3,7 +3,7 @@
 //! They are in packet mode (`O_DIRECT`), where a read gets what one write has put, so that any number of processes can
 //! write and read. A process has the pipe it reads from as its stdin, and the one it writes to as its stdout.
 
-use std::io::{self, Stdin};
+use std::io;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, read, write};
 
-use super::job::{How, Job, Report, Spin, Waiting, get_each, ping, pong, put_each};
+use super::job::{How, Job, Report, Spin, get_each, ping, pong, put_each};
 
 /// The lengths of messages that are one packet.
 pub(super) const SIZES: RangeInclusive<usize> = 1..=4096;
@@ -43,7 +43,7 @@ impl PacketPipe {
 /// Does `job` between stdin and stdout.
 pub(super) fn run(puts: bool, number: u32, job: Job) -> Result<Report, String> {
     let (stdin, stdout) = (io::stdin(), io::stdout());
-    let busy = job.how == How::RoundTrip(Waiting::Busy);
+    let busy = job.how.is_busy();
     set_blocking(&stdin, !busy).map_err(|errno| errno.to_string())?;
     let put = |message: &[u8]| send(&stdout, message);
     let get = |message: &mut Vec<u8>| receive(&stdin, message, job.size);
@@ -55,10 +55,11 @@ pub(super) fn run(puts: bool, number: u32, job: Job) -> Result<Report, String> {
     }
 }
 
-fn set_blocking(stdin: &Stdin, blocking: bool) -> Result<(), Errno> {
-    let mut flags = OFlag::from_bits_retain(fcntl(stdin, FcntlArg::F_GETFL)?);
+/// Whether reading of `from` waits for something to be there.
+pub(super) fn set_blocking(from: impl AsFd, blocking: bool) -> Result<(), Errno> {
+    let mut flags = OFlag::from_bits_retain(fcntl(&from, FcntlArg::F_GETFL)?);
     flags.set(OFlag::O_NONBLOCK, !blocking);
-    fcntl(stdin, FcntlArg::F_SETFL(flags)).map(drop)
+    fcntl(&from, FcntlArg::F_SETFL(flags)).map(drop)
 }
 
 fn send(pipe: impl AsFd, message: &[u8]) -> Result<(), String> {

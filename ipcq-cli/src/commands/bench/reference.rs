@@ -7,6 +7,7 @@ use ipcq_core::Transport;
 use super::crew::{Crew, Measured, Shape};
 use super::job::How;
 use super::raw_pipe::{self, PacketPipe};
+use super::raw_socket::{self, Relay};
 use super::threads;
 use crate::backend;
 use crate::failure::Failure;
@@ -17,6 +18,8 @@ pub(super) enum Reference {
     Threads { capacity: usize },
     /// Kernel pipes between processes, as many as use the queue, without anything around them.
     RawPipes(Crew),
+    /// Unix sockets between two processes without anything around them, directly or by way of this one.
+    RawSockets(Crew, Option<Relay>),
 }
 
 impl Reference {
@@ -36,11 +39,32 @@ impl Reference {
         Ok(Self::RawPipes(Crew::start_on_pipes(transport, [forth, back], shape, patience)?))
     }
 
+    /// What one exchange of messages of `size` bytes on `transport` is measured beside.
+    pub(super) fn start_for(
+        how: How,
+        transport: &dyn Transport,
+        size: usize,
+        capacity: usize,
+        patience: Duration,
+    ) -> Result<Self, Failure> {
+        if !backend::is_made_of_sockets(transport) || !raw_socket::SIZES.contains(&size) {
+            return Self::start(transport, Shape { producers: 1, consumers: 1 }, size, capacity, patience);
+        }
+        let failed = |error| Failure::system("a socket to measure beside could not be made", &error);
+        let (relay, sockets) = match how {
+            How::Call(_) => (None, raw_socket::direct().map_err(failed)?),
+            _ => Relay::start().map(|(relay, sockets)| (Some(relay), sockets)).map_err(failed)?,
+        };
+        Ok(Self::RawSockets(Crew::start_on_sockets(transport, sockets, patience)?, relay))
+    }
+
     /// What results call it.
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Threads { .. } => "crossbeam-channel",
             Self::RawPipes(_) => "raw pipe",
+            Self::RawSockets(_, None) => "Unix socket",
+            Self::RawSockets(_, Some(_)) => "relayed Unix socket",
         }
     }
 
@@ -55,6 +79,13 @@ impl Reference {
         match self {
             Self::Threads { capacity } => threads::measure(shape, how, size, *capacity, messages),
             Self::RawPipes(crew) => crew.measure(how, size, messages),
+            Self::RawSockets(crew, relay) => {
+                let set_busy = |busy: bool| relay.iter().for_each(|relay| relay.set_busy(busy));
+                set_busy(how.is_busy());
+                let measured = crew.measure(how, size, messages);
+                set_busy(false);
+                measured
+            }
         }
     }
 
@@ -62,7 +93,7 @@ impl Reference {
     pub(super) fn finish(self) -> Result<(), Failure> {
         match self {
             Self::Threads { .. } => Ok(()),
-            Self::RawPipes(crew) => crew.finish(),
+            Self::RawPipes(crew) | Self::RawSockets(crew, _) => crew.finish(),
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Throughput {
     pub(super) consumers: usize,
     /// How many messages are moved by one call.
     pub(super) batch: usize,
+    /// How many threads of each process call at a time.
+    pub(super) threads: usize,
     pub(super) messages_per_second: f64,
     pub(super) bytes_per_second: f64,
     /// What it is measured beside.
@@ -28,9 +30,10 @@ pub(super) struct Throughput {
     pub(super) ratio: Option<f64>,
 }
 
-/// How long messages took there and back.
+/// How long messages took there and back, or a put with its reply.
 #[derive(Debug, Serialize)]
-pub(super) struct RoundTrip {
+pub(super) struct Exchange {
+    measured: &'static str,
     pub(super) transport: &'static str,
     pub(super) size: usize,
     /// How both sides wait: busy, or blocking.
@@ -49,7 +52,7 @@ pub(super) struct RoundTrip {
 #[derive(Debug, Default)]
 pub(super) struct Results {
     throughput: Vec<Throughput>,
-    round_trips: Vec<RoundTrip>,
+    exchanges: Vec<Exchange>,
 }
 
 /// One object of the json output.
@@ -77,6 +80,7 @@ impl Results {
             producers: shape.producers,
             consumers: shape.consumers,
             batch: if let How::Batches(batch) = how { batch } else { 1 },
+            threads: if let How::Threads(threads) = how { threads } else { 1 },
             messages_per_second: rate.round(),
             bytes_per_second: (rate * bytes).round(),
             reference: reference.map(|(name, _)| name),
@@ -85,16 +89,22 @@ impl Results {
         });
     }
 
-    /// Takes in how long round trips of messages of `size` bytes took, median and 99th percentile in nanoseconds.
-    pub(super) fn add_round_trip(
+    /// Takes in how long exchanges of messages of `size` bytes took, median and 99th percentile in nanoseconds.
+    pub(super) fn add_exchange(
         &mut self,
         transport: &'static str,
-        (waiting, size): (Waiting, usize),
+        (how, size): (How, usize),
         (p50, p99): (f64, f64),
         reference: Option<(&'static str, (f64, f64))>,
     ) {
         let us = |ns: f64| rounded(ns / 1000.0);
-        self.round_trips.push(RoundTrip {
+        let (measured, waiting) = match how {
+            How::Call(waiting) => ("call", waiting),
+            How::RoundTrip(waiting) => ("round_trip", waiting),
+            _ => ("round_trip", Waiting::Blocking),
+        };
+        self.exchanges.push(Exchange {
+            measured,
             transport,
             size,
             wait: waiting.as_str(),
@@ -110,7 +120,12 @@ impl Results {
     pub(super) fn shown(&self, format: Format) -> Result<String, Failure> {
         match format {
             Format::Json => self.json().map_err(|error| Failure::failed(error.to_string())),
-            Format::Text => Ok(self.throughput_table() + "\n" + &self.round_trip_table()),
+            Format::Text => {
+                let calls = self.exchange_table("call", "put and reply p50");
+                let gap = if calls.is_empty() { "" } else { "\n" };
+                let round_trips = self.exchange_table("round_trip", "round trip p50");
+                Ok(self.throughput_table() + "\n" + &round_trips + gap + &calls)
+            }
         }
     }
 
@@ -119,8 +134,8 @@ impl Results {
         for result in &self.throughput {
             text += &(serde_json::to_string(&Line { measured: "throughput", result })? + "\n");
         }
-        for result in &self.round_trips {
-            text += &(serde_json::to_string(&Line { measured: "round_trip", result })? + "\n");
+        for result in &self.exchanges {
+            text += &(serde_json::to_string(result)? + "\n");
         }
         Ok(text)
     }
@@ -142,7 +157,11 @@ impl Results {
                 result.transport.to_owned(),
                 ByteSize(result.size.try_into().unwrap_or(u64::MAX)).to_string(),
                 format!("{}x{}", result.producers, result.consumers),
-                if result.batch == 1 { "one".to_owned() } else { format!("batches of {}", result.batch) },
+                match (result.batch, result.threads) {
+                    (1, 1) => "one".to_owned(),
+                    (1, threads) => format!("one, {threads} threads each"),
+                    (batch, _) => format!("batches of {batch}"),
+                },
                 scaled(result.messages_per_second),
                 scaled(result.bytes_per_second) + "B",
                 result.reference.unwrap_or_default().to_owned(),
@@ -153,11 +172,12 @@ impl Results {
         table(&titles, &rows.collect::<Vec<_>>())
     }
 
-    fn round_trip_table(&self) -> String {
-        let titles =
-            ["transport", "size", "waiting", "round trip p50", "p99", "reference", "p50", "p99", "ratio"];
+    /// What there is of one kind.
+    fn exchange_table(&self, measured: &str, title: &str) -> String {
+        let titles = ["transport", "size", "waiting", title, "p99", "reference", "p50", "p99", "ratio"];
         let us = |us: f64| format!("{us:.2} us");
-        let rows = self.round_trips.iter().map(|result| {
+        let results = self.exchanges.iter().filter(|result| result.measured == measured);
+        let rows = results.map(|result| {
             [
                 result.transport.to_owned(),
                 ByteSize(result.size.try_into().unwrap_or(u64::MAX)).to_string(),
@@ -170,7 +190,8 @@ impl Results {
                 result.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x")),
             ]
         });
-        table(&titles, &rows.collect::<Vec<_>>())
+        let rows: Vec<_> = rows.collect();
+        if rows.is_empty() { String::new() } else { table(&titles, &rows) }
     }
 }
 

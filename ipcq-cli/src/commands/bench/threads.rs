@@ -63,8 +63,12 @@ pub(super) fn measure(
     messages: usize,
 ) -> Result<Measured, Failure> {
     match (how, size <= INSIDE) {
-        (How::RoundTrip(waiting), true) => round_trips::<Inside>(size, capacity, messages, waiting),
-        (How::RoundTrip(waiting), false) => round_trips::<Box<[u8]>>(size, capacity, messages, waiting),
+        (How::RoundTrip(waiting) | How::Call(waiting), true) => {
+            round_trips::<Inside>(size, capacity, messages, waiting)
+        }
+        (How::RoundTrip(waiting) | How::Call(waiting), false) => {
+            round_trips::<Box<[u8]>>(size, capacity, messages, waiting)
+        }
         (_, true) => throughput::<Inside>(shape, size, capacity, messages),
         (_, false) => throughput::<Box<[u8]>>(shape, size, capacity, messages),
     }
