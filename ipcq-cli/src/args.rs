@@ -282,10 +282,10 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", value_parser = positive, allow_hyphen_values = true)]
     pub(crate) messages: Option<NonZeroUsize>,
     /// How long one measurement takes, about
-    #[arg(long, value_name = "S", default_value_t = 0.15, value_parser = seconds, allow_hyphen_values = true)]
+    #[arg(long, value_name = "S", default_value_t = 0.06, value_parser = seconds, allow_hyphen_values = true)]
     pub(crate) seconds: f64,
     /// How often each measurement is repeated; the median counts
-    #[arg(long, value_name = "N", default_value = "5", value_parser = positive, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "12", value_parser = positive, allow_hyphen_values = true)]
     pub(crate) repetitions: NonZeroUsize,
     /// Leave out the reference: crossbeam-channel between threads, or for pipe the raw kernel pipe between processes
     #[arg(long)]

@@ -124,19 +124,19 @@ impl Crew {
         Ok(Self { shape, team, jobs, reports, patience })
     }
 
-    /// Moves `messages` messages, and says how fast that was.
-    pub(super) fn measure(&mut self, how: How, size: usize, messages: usize) -> Result<Measured, Failure> {
-        let (put, got) = (messages / self.shape.producers, messages / self.shape.consumers);
+    /// Does `job` with all processes together, and says how fast that was.
+    pub(super) fn measure(&mut self, job: Job) -> Result<Measured, Failure> {
+        let (put, got) = (job.messages / self.shape.producers, job.messages / self.shape.consumers);
         for (number, jobs) in self.jobs.iter().enumerate() {
             let messages = if number < self.shape.producers { put } else { got };
-            let job = serde_json::to_vec(&Job { how, size, messages });
-            let job = job.map_err(|error| Failure::failed(error.to_string()))?;
-            jobs.put(&[&job], Wait::timeout(self.patience))
+            let own = serde_json::to_vec(&Job { messages, ..job });
+            let own = own.map_err(|error| Failure::failed(error.to_string()))?;
+            jobs.put(&[&own], Wait::timeout(self.patience))
                 .map_err(|fault| Failure::put(&label(&**jobs), &fault))?;
         }
         let deadline = Instant::now() + self.patience;
         let reports: Result<Vec<_>, _> = (0..self.jobs.len()).map(|_| self.report(deadline)).collect();
-        summarise(how, &reports?)
+        summarise(job.how, &reports?)
     }
 
     /// The next report of any process.

@@ -9,6 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::content::{Checker, Maker};
+use super::placement::{Pair, Place};
 use super::{raw_pipe, raw_socket};
 use crate::args::Role;
 use crate::backend::label;
@@ -25,14 +26,16 @@ const BACK: usize = 3;
 /// How long a call comes after the one before, if both sides are to have fallen asleep.
 const PAUSE: Duration = Duration::from_micros(300);
 
-/// What one process is to do.
+/// What one process, or all together, are to do.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Job {
     pub(super) how: How,
     /// The length of each message, in bytes.
     pub(super) size: usize,
-    /// How many this process puts or gets.
+    /// How many are put or got.
     pub(super) messages: usize,
+    /// Where the two sides run, if that matters.
+    pub(super) pair: Option<Pair>,
 }
 
 /// How messages move.
@@ -138,13 +141,14 @@ fn serve(
     run: impl Fn(Job) -> Result<Report, String>,
 ) -> Result<(), Failure> {
     let (jobs, reports) = (transport.inherited(JOBS)?, transport.inherited(REPORTS)?);
-    let mut text = Vec::new();
+    let (place, mut text) = (Place::here(), Vec::new());
     loop {
         match jobs.get(&mut text, Wait::Forever) {
             Err(GetFault::Closed) => return Ok(()),
             got => got.map_err(|fault| Failure::get(&label(&*jobs), &fault))?,
         }
         let job: Job = serde_json::from_slice(&text).map_err(|error| Failure::failed(error.to_string()))?;
+        place.settle(job.pair, puts);
         let report = run(job).unwrap_or_else(|fault| Report { fault: Some(fault), ..Report::default() });
         let report = Report { put: puts, messages: job.messages, ..report };
         let report = serde_json::to_vec(&report).map_err(|error| Failure::failed(error.to_string()))?;

@@ -2,12 +2,13 @@
 //! queues over pipes beside pipes without anything around them, and exchanges over sockets beside Unix sockets.
 //!
 //! The processes are started before anything is measured and wait for jobs; queue and reference take turns, so
-//! that what else the machine does hits both; each number is the median of its repetitions; and every message that
-//! arrives is checked.
+//! that what else the machine does hits both; each number is the median of its repetitions, and each ratio the median
+//! of the repetitions' ratios; and every message that arrives is checked.
 
 mod content;
 mod crew;
 mod job;
+mod placement;
 mod raw_pipe;
 mod raw_socket;
 mod reference;
@@ -20,7 +21,8 @@ use ipcq_core::Transport;
 
 use self::crew::{Crew, Measured, Shape};
 pub(super) use self::job::work;
-use self::job::{How, Waiting};
+use self::job::{How, Job, Waiting};
+use self::placement::{Pair, Processors};
 use self::reference::Reference;
 use self::report::Results;
 use crate::args::{BenchArgs, Format};
@@ -49,10 +51,10 @@ pub(super) fn run(
     diagnostics: &Diagnostics,
 ) -> Result<(), Failure> {
     let transports = backends.listed()?;
-    let mut results = Results::default();
+    let (mut results, processors) = (Results::default(), Processors::here());
     for transport in &transports {
         for &size in &args.size {
-            let bench = Bench { transport: &**transport, size, args, diagnostics };
+            let bench = Bench { transport: &**transport, size, args, diagnostics, processors: &processors };
             for shape in shapes(args) {
                 bench.throughput(shape, &mut results)?;
             }
@@ -84,31 +86,34 @@ struct Bench<'a> {
     size: usize,
     args: &'a BenchArgs,
     diagnostics: &'a Diagnostics,
+    processors: &'a Processors,
 }
 
 impl Bench<'_> {
     fn throughput(&self, shape: Shape, results: &mut Results) -> Result<(), Failure> {
         let (mut crew, mut beside) = (self.crew(shape)?, self.reference(shape)?);
-        let one = self.calibrated(shape, |count| crew.measure(How::OneByOne, self.size, count))?;
-        let many = self.calibrated(shape, |count| crew.measure(self.batches(), self.size, count))?;
-        let reference_one = beside.as_mut().map(|beside| {
-            self.calibrated(shape, |count| beside.measure(shape, How::OneByOne, self.size, count))
-        });
-        let reference_one = reference_one.transpose()?.unwrap_or(0);
+        let (one_by_one, batches) = (self.job(How::OneByOne), self.job(self.batches()));
+        let one = self.calibrated(shape, one_by_one, |job| crew.measure(job))?;
+        let many = self.calibrated(shape, batches, |job| crew.measure(job))?;
+        let other = match &mut beside {
+            Some(beside) => self.calibrated(shape, one_by_one, |job| beside.measure(shape, job))?,
+            None => one_by_one,
+        };
         let (mut ones, mut manys, mut besides) = (Vec::new(), Vec::new(), Vec::new());
         for repetition in 1..=self.args.repetitions.get() {
             self.progress(&format!("{}x{}", shape.producers, shape.consumers), repetition);
-            ones.push(crew.measure(How::OneByOne, self.size, one)?.rate);
+            let pair = self.pair(shape, repetition);
+            ones.push(crew.measure(Job { pair, ..one })?.rate);
             if let Some(beside) = &mut beside {
-                besides.push(beside.measure(shape, How::OneByOne, self.size, reference_one)?.rate);
+                besides.push(beside.measure(shape, Job { pair, ..other })?.rate);
             }
-            manys.push(crew.measure(self.batches(), self.size, many)?.rate);
+            manys.push(crew.measure(Job { pair, ..many })?.rate);
         }
         crew.finish()?;
         let name = self.transport.name();
-        let reference = beside.as_ref().map(|beside| (beside.name(), median(besides)));
-        results.add_throughput(name, shape, (How::OneByOne, self.size), median(ones), reference);
-        results.add_throughput(name, shape, (self.batches(), self.size), median(manys), reference);
+        let reference = beside.as_ref().map(|beside| (beside.name(), &*besides));
+        results.add_throughput(name, shape, one, &ones, reference);
+        results.add_throughput(name, shape, many, &manys, reference);
         beside.map_or(Ok(()), Reference::finish)
     }
 
@@ -120,16 +125,16 @@ impl Bench<'_> {
 
     /// One by one, by several threads of two processes.
     fn threads(&self, results: &mut Results) -> Result<(), Failure> {
-        let (shape, how) = (Shape { producers: 1, consumers: 1 }, How::Threads(THREADS));
+        let shape = Shape { producers: 1, consumers: 1 };
         let mut crew = self.crew(shape)?;
-        let count = self.calibrated(shape, |count| crew.measure(how, self.size, count))?;
+        let job = self.calibrated(shape, self.job(How::Threads(THREADS)), |job| crew.measure(job))?;
         let mut rates = Vec::new();
         for repetition in 1..=self.args.repetitions.get() {
             self.progress(&format!("{THREADS} threads each"), repetition);
-            rates.push(crew.measure(how, self.size, count)?.rate);
+            rates.push(crew.measure(job)?.rate);
         }
         crew.finish()?;
-        results.add_throughput(self.transport.name(), shape, (how, self.size), median(rates), None);
+        results.add_throughput(self.transport.name(), shape, job, &rates, None);
         Ok(())
     }
 
@@ -150,35 +155,48 @@ impl Bench<'_> {
                 Some(Reference::start_for(how, self.transport, self.size, capacity, patience)?)
             }
         };
-        let count = self.calibrated(shape, |count| crew.measure(how, self.size, count))?;
+        let job = self.calibrated(shape, self.job(how), |job| crew.measure(job))?;
         let (mut own, mut besides) = (Vec::new(), Vec::new());
         for repetition in 1..=self.args.repetitions.get() {
             self.progress(&how.to_string(), repetition);
-            own.push(crew.measure(how, self.size, count)?);
+            let job = Job { pair: self.pair(shape, repetition), ..job };
+            own.push(crew.measure(job)?);
             if let Some(beside) = &mut beside {
-                besides.push(beside.measure(shape, how, self.size, count)?);
+                besides.push(beside.measure(shape, job)?);
             }
         }
         crew.finish()?;
-        let reference = beside.as_ref().map(|beside| (beside.name(), percentiles(&besides)));
-        results.add_exchange(self.transport.name(), (how, self.size), percentiles(&own), reference);
+        let reference = beside.as_ref().map(|beside| (beside.name(), &*besides));
+        results.add_exchange(self.transport.name(), job, &own, reference);
         beside.map_or(Ok(()), Reference::finish)
     }
 
-    /// How many messages take about as long as the user wants; also warms everything up.
+    /// What one measurement does, once it is known of how many messages.
+    fn job(&self, how: How) -> Job {
+        Job { how, size: self.size, messages: 0, pair: None }
+    }
+
+    /// Where a repetition runs that has one process on each side.
+    fn pair(&self, shape: Shape, repetition: usize) -> Option<Pair> {
+        let alone = shape == Shape { producers: 1, consumers: 1 };
+        alone.then(|| self.processors.pair(repetition)).flatten()
+    }
+
+    /// The job with as many messages as take about as long as the user wants; also warms everything up.
     fn calibrated(
         &self,
         shape: Shape,
-        mut measure: impl FnMut(usize) -> Result<Measured, Failure>,
-    ) -> Result<usize, Failure> {
+        job: Job,
+        mut measure: impl FnMut(Job) -> Result<Measured, Failure>,
+    ) -> Result<Job, Failure> {
         let pairs = shape.producers * shape.consumers;
         if let Some(messages) = self.args.messages {
-            return Ok(messages.get().div_ceil(pairs) * pairs);
+            return Ok(Job { messages: messages.get().div_ceil(pairs) * pairs, ..job });
         }
         let mut messages = FIRST_TRY.min(self.fitting()) * pairs;
         let mut best = 0.0_f64;
         for attempt in 1..=TRIES {
-            let tried = measure(messages)?;
+            let tried = measure(Job { messages, ..job })?;
             best = best.max(tried.rate);
             messages = messages_in(best, self.args.seconds, pairs);
             // A short run is mostly its beginning, and says little about a long one; and any may be disturbed.
@@ -186,7 +204,7 @@ impl Bench<'_> {
                 break;
             }
         }
-        Ok(messages)
+        Ok(Job { messages, ..job })
     }
 
     /// What is measured beside the queue, unless the user does not want to know.
@@ -234,18 +252,4 @@ fn messages_in(rate: f64, seconds: f64, pairs: usize) -> usize {
     // Nanoseconds, because a duration turns a float into an integer without a cast.
     let count = Duration::from_secs_f64((rate * seconds).clamp(1.0, MOST_MESSAGES) / 1e9).as_nanos();
     usize::try_from(count).unwrap_or(1).div_ceil(pairs) * pairs
-}
-
-fn percentiles(measured: &[Measured]) -> (f64, f64) {
-    let exact = |ns: u64| u32::try_from(ns).map_or(f64::INFINITY, f64::from);
-    (
-        median(measured.iter().map(|one| exact(one.p50)).collect()),
-        median(measured.iter().map(|one| exact(one.p99)).collect()),
-    )
-}
-
-/// The middle of `numbers`; the higher one of two.
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_unstable_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied().unwrap_or(0.0)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipcq_core::Transport;
 
 use super::crew::{Crew, Measured, Shape};
-use super::job::How;
+use super::job::{How, Job};
 use super::raw_pipe::{self, PacketPipe};
 use super::raw_socket::{self, Relay};
 use super::threads;
@@ -68,21 +68,15 @@ impl Reference {
         }
     }
 
-    /// Moves `messages` messages of `size` bytes, and says how fast that was.
-    pub(super) fn measure(
-        &mut self,
-        shape: Shape,
-        how: How,
-        size: usize,
-        messages: usize,
-    ) -> Result<Measured, Failure> {
+    /// Does `job`, and says how fast that was.
+    pub(super) fn measure(&mut self, shape: Shape, job: Job) -> Result<Measured, Failure> {
         match self {
-            Self::Threads { capacity } => threads::measure(shape, how, size, *capacity, messages),
-            Self::RawPipes(crew) => crew.measure(how, size, messages),
+            Self::Threads { capacity } => threads::measure(shape, *capacity, job),
+            Self::RawPipes(crew) => crew.measure(job),
             Self::RawSockets(crew, relay) => {
                 let set_busy = |busy: bool| relay.iter().for_each(|relay| relay.set_busy(busy));
-                set_busy(how.is_busy());
-                let measured = crew.measure(how, size, messages);
+                set_busy(job.how.is_busy());
+                let measured = crew.measure(job);
                 set_busy(false);
                 measured
             }

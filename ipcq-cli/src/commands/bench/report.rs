@@ -3,8 +3,8 @@
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use super::crew::Shape;
-use super::job::{How, Waiting};
+use super::crew::{Measured, Shape};
+use super::job::{How, Job, Waiting};
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::output::table;
@@ -39,6 +39,9 @@ pub(super) struct Exchange {
     /// How both sides wait: busy, or blocking.
     pub(super) wait: &'static str,
     pub(super) p50_us: f64,
+    /// Of the repetitions, each of which took another pair of processors.
+    pub(super) p50_us_least: f64,
+    pub(super) p50_us_most: f64,
     pub(super) p99_us: f64,
     /// What it is measured beside.
     pub(super) reference: Option<&'static str>,
@@ -64,19 +67,20 @@ struct Line<'a, T> {
 }
 
 impl Results {
-    /// Takes in what messages of `size` bytes did: the median rate of the queue and of the reference.
+    /// Takes in how fast messages went through the queue in each repetition, and through the reference beside it.
     pub(super) fn add_throughput(
         &mut self,
         transport: &'static str,
         shape: Shape,
-        (how, size): (How, usize),
-        rate: f64,
-        reference: Option<(&'static str, f64)>,
+        job: Job,
+        rates: &[f64],
+        reference: Option<(&'static str, &[f64])>,
     ) {
-        let bytes = u32::try_from(size).map_or(f64::INFINITY, f64::from);
+        let (how, rate) = (job.how, median(rates));
+        let bytes = u32::try_from(job.size).map_or(f64::INFINITY, f64::from);
         self.throughput.push(Throughput {
             transport,
-            size,
+            size: job.size,
             producers: shape.producers,
             consumers: shape.consumers,
             batch: if let How::Batches(batch) = how { batch } else { 1 },
@@ -84,21 +88,23 @@ impl Results {
             messages_per_second: rate.round(),
             bytes_per_second: (rate * bytes).round(),
             reference: reference.map(|(name, _)| name),
-            reference_messages_per_second: reference.map(|(_, rate)| rate.round()),
-            ratio: reference.map(|(_, reference)| rounded(rate / reference)),
+            reference_messages_per_second: reference.map(|(_, rates)| median(rates).round()),
+            ratio: reference.map(|(_, beside)| ratio(rates, beside)),
         });
     }
 
-    /// Takes in how long exchanges of messages of `size` bytes took, median and 99th percentile in nanoseconds.
+    /// Takes in how long the exchanges of each repetition took, and those of the reference beside it.
     pub(super) fn add_exchange(
         &mut self,
         transport: &'static str,
-        (how, size): (How, usize),
-        (p50, p99): (f64, f64),
-        reference: Option<(&'static str, (f64, f64))>,
+        job: Job,
+        measured: &[Measured],
+        reference: Option<(&'static str, &[Measured])>,
     ) {
-        let us = |ns: f64| rounded(ns / 1000.0);
-        let (measured, waiting) = match how {
+        let (p50s, p99s) = (times(measured, |one| one.p50), times(measured, |one| one.p99));
+        let beside =
+            reference.map(|(_, beside)| (times(beside, |one| one.p50), times(beside, |one| one.p99)));
+        let (measured, waiting) = match job.how {
             How::Call(waiting) => ("call", waiting),
             How::RoundTrip(waiting) => ("round_trip", waiting),
             _ => ("round_trip", Waiting::Blocking),
@@ -106,14 +112,16 @@ impl Results {
         self.exchanges.push(Exchange {
             measured,
             transport,
-            size,
+            size: job.size,
             wait: waiting.as_str(),
-            p50_us: us(p50),
-            p99_us: us(p99),
+            p50_us: rounded(median(&p50s)),
+            p50_us_least: rounded(p50s.iter().copied().fold(f64::INFINITY, f64::min)),
+            p50_us_most: rounded(p50s.iter().copied().fold(0.0, f64::max)),
+            p99_us: rounded(median(&p99s)),
             reference: reference.map(|(name, _)| name),
-            reference_p50_us: reference.map(|(_, (p50, _))| us(p50)),
-            reference_p99_us: reference.map(|(_, (_, p99))| us(p99)),
-            ratio: reference.map(|(_, (reference, _))| rounded(reference / p50)),
+            reference_p50_us: beside.as_ref().map(|(p50s, _)| rounded(median(p50s))),
+            reference_p99_us: beside.as_ref().map(|(_, p99s)| rounded(median(p99s))),
+            ratio: beside.as_ref().map(|(beside, _)| ratio(beside, &p50s)),
         });
     }
 
@@ -174,7 +182,8 @@ impl Results {
 
     /// What there is of one kind.
     fn exchange_table(&self, measured: &str, title: &str) -> String {
-        let titles = ["transport", "size", "waiting", title, "p99", "reference", "p50", "p99", "ratio"];
+        let titles =
+            ["transport", "size", "waiting", title, "over pairs", "p99", "reference", "p50", "p99", "ratio"];
         let us = |us: f64| format!("{us:.2} us");
         let results = self.exchanges.iter().filter(|result| result.measured == measured);
         let rows = results.map(|result| {
@@ -183,6 +192,7 @@ impl Results {
                 ByteSize(result.size.try_into().unwrap_or(u64::MAX)).to_string(),
                 result.wait.to_owned(),
                 us(result.p50_us),
+                format!("{:.2}-{:.2}", result.p50_us_least, result.p50_us_most),
                 us(result.p99_us),
                 result.reference.unwrap_or_default().to_owned(),
                 result.reference_p50_us.map_or_else(String::new, us),
@@ -193,6 +203,24 @@ impl Results {
         let rows: Vec<_> = rows.collect();
         if rows.is_empty() { String::new() } else { table(&titles, &rows) }
     }
+}
+
+/// In microseconds, what each repetition took in nanoseconds.
+fn times(measured: &[Measured], of: fn(&Measured) -> u64) -> Vec<f64> {
+    let us = |ns: u64| u32::try_from(ns).map_or(f64::INFINITY, f64::from) / 1000.0;
+    measured.iter().map(|one| us(of(one))).collect()
+}
+
+/// The middle of `numbers`; the higher one of two.
+fn median(numbers: &[f64]) -> f64 {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_unstable_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// The median of what each of `numbers` is of the one `beside` it.
+fn ratio(numbers: &[f64], beside: &[f64]) -> f64 {
+    rounded(median(&numbers.iter().zip(beside).map(|(one, other)| one / other).collect::<Vec<_>>()))
 }
 
 /// Three digits after the point are more than can be measured.

@@ -11,7 +11,8 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use super::content::{Checker, Maker};
 use super::crew::{Measured, Shape};
-use super::job::{How, Spin, Waiting, now, percentiles};
+use super::job::{How, Job, Spin, Waiting, now, percentiles};
+use super::placement::Place;
 use crate::failure::Failure;
 
 /// The longest message that is moved inside the channel.
@@ -54,73 +55,57 @@ struct Done {
     sum: u64,
 }
 
-/// Moves `messages` messages of `size` bytes one by one, or there and back, and says how fast that was.
-pub(super) fn measure(
-    shape: Shape,
-    how: How,
-    size: usize,
-    capacity: usize,
-    messages: usize,
-) -> Result<Measured, Failure> {
-    match (how, size <= INSIDE) {
-        (How::RoundTrip(waiting) | How::Call(waiting), true) => {
-            round_trips::<Inside>(size, capacity, messages, waiting)
-        }
+/// Does `job` through a channel for `capacity` messages, and says how fast that was.
+pub(super) fn measure(shape: Shape, capacity: usize, job: Job) -> Result<Measured, Failure> {
+    match (job.how, job.size <= INSIDE) {
+        (How::RoundTrip(waiting) | How::Call(waiting), true) => round_trips::<Inside>(capacity, job, waiting),
         (How::RoundTrip(waiting) | How::Call(waiting), false) => {
-            round_trips::<Box<[u8]>>(size, capacity, messages, waiting)
+            round_trips::<Box<[u8]>>(capacity, job, waiting)
         }
-        (_, true) => throughput::<Inside>(shape, size, capacity, messages),
-        (_, false) => throughput::<Box<[u8]>>(shape, size, capacity, messages),
+        (_, true) => throughput::<Inside>(shape, capacity, job),
+        (_, false) => throughput::<Box<[u8]>>(shape, capacity, job),
     }
 }
 
-fn throughput<P: Payload>(
-    shape: Shape,
-    size: usize,
-    capacity: usize,
-    messages: usize,
-) -> Result<Measured, Failure> {
+fn throughput<P: Payload>(shape: Shape, capacity: usize, job: Job) -> Result<Measured, Failure> {
     let (sender, receiver) = bounded::<P>(capacity);
     let start = &Barrier::new(shape.producers + shape.consumers);
-    let (put, got) = (messages / shape.producers, messages / shape.consumers);
+    let put = Job { messages: job.messages / shape.producers, ..job };
+    let got = Job { messages: job.messages / shape.consumers, ..job };
     let (producers, consumers) = thread::scope(|scope| {
         let producers: Vec<_> = (0..shape.producers)
             .map(|number| (u32::try_from(number).unwrap_or(u32::MAX), sender.clone()))
-            .map(|(number, sender)| scope.spawn(move || produce(number, sender, start, size, put)))
+            .map(|(number, sender)| scope.spawn(move || produce(number, sender, start, put)))
             .collect();
         let consumers: Vec<_> = (0..shape.consumers)
             .map(|_| receiver.clone())
-            .map(|receiver| scope.spawn(move || consume(receiver, start, size, got)))
+            .map(|receiver| scope.spawn(move || consume(receiver, start, got)))
             .collect();
         drop((sender, receiver));
         (producers.into_iter().map(joined).collect(), consumers.into_iter().map(joined).collect())
     });
-    summarise(producers, consumers, messages)
+    summarise(producers, consumers, job.messages)
 }
 
-fn produce<P: Payload>(
-    number: u32,
-    sender: Sender<P>,
-    start: &Barrier,
-    size: usize,
-    count: usize,
-) -> Option<Done> {
-    let mut maker = Maker::new(number, size);
+fn produce<P: Payload>(number: u32, sender: Sender<P>, start: &Barrier, job: Job) -> Option<Done> {
+    Place::here().settle(job.pair, true);
+    let mut maker = Maker::new(number, job.size);
     start.wait();
     let began = now();
-    for _ in 0..count {
+    for _ in 0..job.messages {
         sender.send(P::of(maker.make())).ok()?;
     }
     Some(Done { began, ended: now(), sum: maker.sum() })
 }
 
-fn consume<P: Payload>(receiver: Receiver<P>, start: &Barrier, size: usize, count: usize) -> Option<Done> {
-    let mut checker = Checker::new(size);
+fn consume<P: Payload>(receiver: Receiver<P>, start: &Barrier, job: Job) -> Option<Done> {
+    Place::here().settle(job.pair, false);
+    let mut checker = Checker::new(job.size);
     start.wait();
     let began = now();
-    for _ in 0..count {
+    for _ in 0..job.messages {
         let message = receiver.recv().ok()?;
-        checker.check(message.bytes(size)).then_some(())?;
+        checker.check(message.bytes(job.size)).then_some(())?;
     }
     Some(Done { began, ended: now(), sum: checker.sum() })
 }
@@ -149,54 +134,46 @@ fn summarise(
     Ok(Measured::new(messages, Duration::from_nanos(ended - began), 0, 0))
 }
 
-fn round_trips<P: Payload>(
-    size: usize,
-    capacity: usize,
-    messages: usize,
-    waiting: Waiting,
-) -> Result<Measured, Failure> {
+fn round_trips<P: Payload>(capacity: usize, job: Job, waiting: Waiting) -> Result<Measured, Failure> {
     let (forth, receiver) = bounded::<P>(capacity);
     let (sender, back) = bounded::<P>(capacity);
     let times = thread::scope(|scope| {
-        let pong = scope.spawn(move || {
-            let mut checker = Checker::new(size);
-            for _ in 0..messages {
-                let message: P = receive(&receiver, waiting)?;
-                let sound = checker.check(message.bytes(size));
-                sender.send(message).ok()?;
-                sound.then_some(())?;
-            }
-            Some(())
-        });
-        let times = ping(&forth, &back, size, messages, waiting);
-        drop((forth, back));
-        joined(pong).and(times)
+        let ping = scope.spawn(move || ping(&forth, &back, job, waiting));
+        let pong = scope.spawn(move || pong(&receiver, &sender, job, waiting));
+        joined(pong).and(joined(ping))
     });
     let mut times = times.ok_or_else(wrong)?;
     let total = times.iter().sum();
     let (p50, p99) = percentiles(&mut times);
-    Ok(Measured::new(messages, Duration::from_nanos(total), p50, p99))
+    Ok(Measured::new(job.messages, Duration::from_nanos(total), p50, p99))
 }
 
-fn ping<P: Payload>(
-    forth: &Sender<P>,
-    back: &Receiver<P>,
-    size: usize,
-    messages: usize,
-    waiting: Waiting,
-) -> Option<Vec<u64>> {
-    let (mut maker, mut checker) = (Maker::new(0, size), Checker::new(size));
-    let mut times = Vec::with_capacity(messages);
+fn ping<P: Payload>(forth: &Sender<P>, back: &Receiver<P>, job: Job, waiting: Waiting) -> Option<Vec<u64>> {
+    Place::here().settle(job.pair, true);
+    let (mut maker, mut checker) = (Maker::new(0, job.size), Checker::new(job.size));
+    let mut times = Vec::with_capacity(job.messages);
     let mut before = now();
-    for _ in 0..messages {
+    for _ in 0..job.messages {
         forth.send(P::of(maker.make())).ok()?;
         let message = receive(back, waiting)?;
-        checker.check(message.bytes(size)).then_some(())?;
+        checker.check(message.bytes(job.size)).then_some(())?;
         let after = now();
         times.push(after - before);
         before = after;
     }
     Some(times)
+}
+
+fn pong<P: Payload>(receiver: &Receiver<P>, sender: &Sender<P>, job: Job, waiting: Waiting) -> Option<()> {
+    Place::here().settle(job.pair, false);
+    let mut checker = Checker::new(job.size);
+    for _ in 0..job.messages {
+        let message: P = receive(receiver, waiting)?;
+        let sound = checker.check(message.bytes(job.size));
+        sender.send(message).ok()?;
+        sound.then_some(())?;
+    }
+    Some(())
 }
 
 fn receive<P>(channel: &Receiver<P>, waiting: Waiting) -> Option<P> {
