@@ -284,7 +284,7 @@ impl Spare {
         Self(((count as u64) << 32) | (first & LINK) as u64)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 20 bits")]
+    #[expect(clippy::cast_possible_truncation, reason = "masked to 19 bits")]
     const fn first(self) -> u32 {
         self.0 as u32 & LINK
     }

@@ -4,7 +4,7 @@
 //! 0          header: what is fixed (checked once, at open), then the words that change
 //! 4 KiB      slots of the participants
 //! 64 KiB     links: for each chunk the number of the one behind it
-//! 4160 KiB   chunks of 64 KiB, as many as the content needs
+//! 2112 KiB   chunks of 64 KiB, as many as the content needs
 //! ```
 //!
 //! Chunks form a ring: the tail enters the next one, or, where that one still holds messages, a fresh one that is

@@ -26,7 +26,7 @@
 //! # What it costs
 //!
 //! An empty queue uses 88 KiB of memory, and up to 1 MiB more stays warm once it has been used; beyond that, memory
-//! follows content, and is given back within a second. A message takes 8 bytes more than it has, rounded up to 16.
+//! follows content, and is given back within a second. A message takes 8 bytes more than it has, rounded up to 8.
 //! Waiters spin for 20 µs, give way for another 100, and then sleep, with at most 22 wake-ups a second. A process that empties a queue of much
 //! memory starts a thread that gives the memory back and ends.
 //!
@@ -34,7 +34,7 @@
 //!
 //! | what | limit |
 //! |---|---|
-//! | content of a queue | 64 GiB, the memory there is, and an eighth of a limited address space (`ulimit -v`) |
+//! | content of a queue | 32 GiB, the memory there is, and an eighth of a limited address space (`ulimit -v`) |
 //! | capacity | 2^29 - 1 messages |
 //! | one message | 4 GiB - 1 |
 //! | processes that wait or are registered producers | 1024 at a time |

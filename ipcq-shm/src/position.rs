@@ -2,27 +2,29 @@
 //! atomic operation publishes both.
 //!
 //! ```text
-//! tail   63      62       61 ......... 32   31 ...... 12   11 ....... 0
-//!        closed  removed  count mod 2^30    chunk number   16-byte unit
-//! head   0       0        count mod 2^30    chunk number   16-byte unit
+//! tail   63      62       61 ......... 32   31 ...... 13   12 ....... 0
+//!        closed  removed  count mod 2^30    chunk number   8-byte unit
+//! head   0       0        count mod 2^30    chunk number   8-byte unit
 //! ```
 //!
-//! 2^20 chunks of 2^12 units of 16 bytes: a queue holds 64 GiB at most. Counts are compared modulo 2^30, and
+//! 2^19 chunks of 2^13 units of 8 bytes: a queue holds 32 GiB at most. Counts are compared modulo 2^30, and
 //! its capacity is 2^29 - 1 messages at most, so that a head is told from one that has overtaken an older tail.
 
 /// The bytes of a chunk.
 pub(crate) const CHUNK: usize = 1 << 16;
-/// What records are aligned to, and positions count in.
-pub(crate) const UNIT: usize = 16;
+/// What records are aligned to, and positions count in. (Units of 16 bytes make messages of 64 take 80 instead of 72, and
+/// lines of the cache are what batches wait for: 4x4 in batches of 64, 8-byte units move 1.07 times as many messages a
+/// second, the middle half of 25 pairs from 0.94 to 1.24, and in another 31 pairs 1.14.)
+pub(crate) const UNIT: usize = 8;
 /// The most chunks of a queue.
-pub(crate) const MAX_CHUNKS: u32 = 1 << 20;
+pub(crate) const MAX_CHUNKS: u32 = 1 << 19;
 /// The largest capacity.
 pub(crate) const MAX_CAPACITY: usize = (1 << (COUNT_BITS - 1)) - 1;
 
 const COUNT_BITS: u32 = 30;
 const COUNT_SHIFT: u32 = 32;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
-const CHUNK_SHIFT: u32 = 12;
+const CHUNK_SHIFT: u32 = 13;
 const UNIT_MASK: u64 = (1 << CHUNK_SHIFT) - 1;
 
 /// Set in `tail` when the queue is closed.

@@ -1,6 +1,6 @@
 //! Records that lie wholly inside one chunk: nearly all of them, and the way on which every instruction counts.
 //!
-//! A record is 8 bytes (length, and a check word made of length and number) and the message, padded to 16.
+//! A record is 8 bytes (length, and a check word made of length and number) and the message, padded to 8.
 //!
 //! Lines of the ring come from the cache of another processor, so what a putter waits for is that its stores find
 //! their line. Stores wait in a buffer of some 60 places, and the more of them a message takes, the fewer lines are
@@ -101,7 +101,7 @@ impl Run<'_> {
     fn write_header(&self, len: usize) {
         // SAFETY: the offset is below `CHUNK`.
         let to = unsafe { self.memory.add(self.offset) }.cast::<u64>();
-        // SAFETY: offset and chunk are multiples of 16, so the word lies inside the chunk, and is aligned; no
+        // SAFETY: offset and chunk are multiples of 8, so the word lies inside the chunk, and is aligned; no
         // reference to the mapping's bytes exists anywhere.
         unsafe { to.write(record_header(self.count, len).to_le()) };
     }
@@ -111,7 +111,7 @@ impl Run<'_> {
     pub(crate) fn header(&self) -> u64 {
         // SAFETY: the offset is below `CHUNK`.
         let from = unsafe { self.memory.add(self.offset) }.cast::<u64>();
-        // SAFETY: offset and chunk are multiples of 16, so the word lies inside the chunk, and is aligned.
+        // SAFETY: offset and chunk are multiples of 8, so the word lies inside the chunk, and is aligned.
         u64::from_le(unsafe { from.read_volatile() })
     }
 

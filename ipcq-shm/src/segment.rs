@@ -21,7 +21,7 @@ use crate::ring::Ring;
 use crate::storage::{OPEN_FILES, Storage};
 use crate::upkeep::Reaper;
 
-pub(crate) const FORMAT: Format = Format { magic: *b"ipcq.shm", version: 1, max_capacity: MAX_CAPACITY };
+pub(crate) const FORMAT: Format = Format { magic: *b"ipcq.shm", version: 2, max_capacity: MAX_CAPACITY };
 
 /// Header and slots, which always have memory.
 const HEAD_LEN: usize = SLOTS_AT + SLOTS * size_of::<Slot>();

@@ -23,7 +23,7 @@ const AT_ONCE: Duration = Duration::from_millis(250);
 /// What a put that fails may leave reserved.
 const SPARE: u64 = 64 << 10;
 /// Where the links begin, and the first chunk; see the layout in `ipcq-shm`.
-const HOLES: [i64; 2] = [64 << 10, 4160 << 10];
+const HOLES: [i64; 2] = [64 << 10, 2112 << 10];
 /// The deadline of puts that must not wait for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 

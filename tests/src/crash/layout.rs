@@ -43,7 +43,7 @@ const SHM: Layout = Layout {
         ("not_empty", 0x300, 8),
     ],
     least: None,
-    parts: &[("slot", PAGE), ("link", 64 * KIB), ("record", 4160 * KIB)],
+    parts: &[("slot", PAGE), ("link", 64 * KIB), ("record", 2112 * KIB)],
     bulk: &["record"],
 };
 
