@@ -17,6 +17,7 @@ mod namespaces;
 pub mod scenarios;
 mod states;
 mod stopped;
+mod stopwatch;
 mod storm;
 mod survey;
 mod toy;

@@ -6,6 +6,7 @@ use ipcq_core::{Channel, GetFault, PutFault, Wait};
 
 use super::cell::Cell;
 use super::ledger::{Message, drain, message};
+use super::stopwatch::Stopwatch;
 
 /// What a survivor puts first.
 const FIRST: Message = message(1 << 40, 48);
@@ -45,7 +46,7 @@ fn first_operation(cell: &mut Cell<'_>) -> Result<Vec<Message>, String> {
     let queue = &*cell.queue;
     let capacity = queue.identity().capacity;
     let len = queue.len().map_err(|error| format!("len: {error}"))?;
-    let begin = Instant::now();
+    let watch = Stopwatch::start();
     let mut taken = Vec::new();
     if len < capacity {
         let put = queue.put(&[&FIRST.bytes()], Wait::timeout(2 * LIMIT));
@@ -56,7 +57,7 @@ fn first_operation(cell: &mut Cell<'_>) -> Result<Vec<Message>, String> {
         got.map_err(|fault| format!("a survivor's get from {len} messages says: {fault}"))?;
         taken.push(Message::read(&bytes)?);
     }
-    let took = begin.elapsed();
+    let took = watch.elapsed();
     cell.slowest = cell.slowest.max(took);
     if took > LIMIT {
         return Err(format!("a survivor's first operation took {took:?}"));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipcq_core::{Channel, GetFault, Wait};
 
 use crate::crash::helper::wait_for_change;
+use crate::crash::stopwatch::Stopwatch;
 use crate::crash::{Cell, Helper, How, Message, Scenario, board, message, survey};
 
 pub(super) fn all() -> Vec<Box<dyn Scenario>> {
@@ -67,10 +68,12 @@ impl Scenario for Contended {
 
     fn examine(&self, cell: &mut Cell<'_>, how: How) -> Result<(), String> {
         let at = self.board[ROUNDS].load(Ordering::SeqCst);
-        let Some(took) = wait_for_change(&self.board[ROUNDS], at, LIMIT) else {
+        let rival = cell.helpers.first().ok_or("the rival is not there")?.pid();
+        let watch = Stopwatch::start_for(rival);
+        if wait_for_change(&self.board[ROUNDS], at, LIMIT).is_none() {
             return Err(format!("the rival stood still for {LIMIT:?} in its round {at}"));
-        };
-        cell.slowest = cell.slowest.max(took);
+        }
+        cell.slowest = cell.slowest.max(watch.elapsed());
         self.board[STOP].store(1, Ordering::SeqCst);
         for rival in cell.helpers.drain(..) {
             let end = rival.join().map_err(|error| error.to_string())?;
