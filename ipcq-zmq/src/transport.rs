@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ipcq_core::os::directory::{FileId, Found, Location, QueueDirectory};
+use ipcq_core::os::directory::{FileId, Found, Location};
 use ipcq_core::os::failure::Failure;
 use ipcq_core::os::fork_lock::ForkLock;
+use ipcq_core::os::home::{Home, Unopened};
 use ipcq_core::os::inherit::Inherited;
-use ipcq_core::os::machine;
 use ipcq_core::{
     BackendError, BackendErrorKind, Capabilities, Channel, CreateError, Identity, Lifetime, OpenError,
     QueueName, QueueOptions, RemoveError, Transport, register_transport,
@@ -41,7 +41,7 @@ static HOSTED: ForkLock<BTreeMap<FileId, Arc<Client>>> = ForkLock::new(BTreeMap:
 /// Cheap to make and to clone; nothing is opened before a queue is made or looked for.
 #[derive(Clone, Debug)]
 pub struct ZmqTransport {
-    location: Location,
+    home: Home,
 }
 
 impl ZmqTransport {
@@ -59,35 +59,12 @@ impl ZmqTransport {
     }
 
     fn at(location: Location) -> Self {
-        register_transport(NAME, |address| {
-            Self { location: Location::at(address.directory()) }.open(address.name())
-        });
-        Self { location }
-    }
-
-    fn label(name: &QueueName) -> String {
-        format!("{NAME}:{name}")
-    }
-
-    fn file_name(name: &QueueName) -> String {
-        QueueDirectory::file_name(name, NAME)
-    }
-
-    fn find(&self, name: &QueueName) -> Result<(QueueDirectory, Found), OpenError> {
-        let failed = |failure: Failure| {
-            if failure.is_missing() {
-                OpenError::missing(Self::label(name))
-            } else {
-                failure.into_backend(Self::label(name)).into()
-            }
-        };
-        let directory = self.location.open().map_err(failed)?;
-        let found = directory.find(&Self::file_name(name)).map_err(failed)?;
-        Ok((directory, found))
+        register_transport(NAME, |address| Self::at(Location::at(address.directory())).open(address.name()));
+        Self { home: Home::new(NAME, location) }
     }
 
     fn client_of(&self, name: &QueueName, found: Found) -> Result<Arc<Client>, OpenError> {
-        let label = Self::label(name);
+        let label = self.home.label(name);
         if let Some(client) = client::known(found.id()).filter(|client| !client.host_is_dead()) {
             return Ok(client);
         }
@@ -100,31 +77,18 @@ impl ZmqTransport {
         if welcome.name != name.as_str() {
             return Err(OpenError::mismatch(&label, "name", &welcome.name, name));
         }
-        let identity = welcome.identity(Some((name.clone(), self.location.path().to_owned())));
+        let identity = welcome.identity(Some(self.home.place(name)));
         Ok(Client::new(identity, address, welcome, None))
     }
 
-    fn identity(
-        &self,
-        place: Option<(QueueName, PathBuf)>,
-        options: &QueueOptions,
-    ) -> Result<Identity, CreateError> {
-        let capacity = options.settle(NAME, &self.capabilities())?;
-        let incarnation = machine::random_u128().map_err(|source| {
-            BackendError::new(BackendErrorKind::Other, NAME, "no random number could be had")
-                .with_source(source)
-        })?;
-        Ok(Identity::new(NAME, place, incarnation, capacity, options))
-    }
-
     /// Makes a queue; a named one gets its name last, when its broker answers.
-    fn make(&self, identity: Identity, options: &QueueOptions) -> Result<Arc<Client>, CreateError> {
+    fn make(&self, name: Option<&QueueName>, options: &QueueOptions) -> Result<Arc<Client>, CreateError> {
+        let capacity = options.settle(NAME, &self.capabilities())?;
+        let identity = self.home.new_identity(name, capacity, options)?;
         let label = identity.to_string();
         let failed = |failure: Failure| CreateError::Backend(failure.into_backend(&label));
-        let directory = self.location.open_or_create().map_err(failed)?;
-        if let Some(name) = &identity.name
-            && !self.is_free(name)
-        {
+        let directory = self.home.location().open_or_create().map_err(failed)?;
+        if name.is_some_and(|name| !self.is_free(name)) {
             return Err(CreateError::exists(&label));
         }
         let mode = options.mode_bits();
@@ -137,17 +101,16 @@ impl ZmqTransport {
                 return Err(unwelcome.into_create(&label));
             }
         };
-        let name = identity.name.clone();
         let client = Client::new(identity, address, welcome, Some(control));
         let Some(name) = name else { return Ok(client) };
         for _ in 0..TRIES {
-            match socket.publish(&Self::file_name(&name)) {
+            match socket.publish(&self.home.file_name(name)) {
                 Ok(()) => {
                     let mut hosted = HOSTED.lock();
                     hosted.insert(client.id(), Arc::clone(&client));
                     return Ok(client);
                 }
-                Err(failure) if failure.exists() && self.is_free(&name) => {}
+                Err(failure) if failure.exists() && self.is_free(name) => {}
                 Err(failure) if failure.exists() => break,
                 Err(failure) => return Err(failed(failure)),
             }
@@ -157,7 +120,7 @@ impl ZmqTransport {
 
     /// Whether no queue has the name; what a dead host or a remover that died left there is taken away.
     fn is_free(&self, name: &QueueName) -> bool {
-        let Ok((directory, found)) = self.find(name) else { return true };
+        let Ok((directory, found)) = self.home.find(name) else { return true };
         let id = found.id();
         if !found.is_socket() {
             return false;
@@ -166,7 +129,7 @@ impl ZmqTransport {
             Ok((_, welcome)) => welcome.removed,
             Err(error) => error.is_missing(),
         };
-        ended && directory.unlink_if(&Self::file_name(name), id).is_ok()
+        ended && self.home.unlink(&directory, name, id).is_ok()
     }
 }
 
@@ -216,21 +179,18 @@ impl Transport for ZmqTransport {
     }
 
     fn create(&self, name: &QueueName, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {
-        let place = (name.clone(), self.location.path().to_owned());
-        let identity = self.identity(Some(place), options)?;
-        Ok(Arc::new(ZmqChannel::new(self.make(identity, options)?)))
+        Ok(Arc::new(ZmqChannel::new(self.make(Some(name), options)?)))
     }
 
     fn create_anonymous(&self, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {
-        let identity = self.identity(None, options)?;
-        Ok(Arc::new(ZmqChannel::new(self.make(identity, options)?)))
+        Ok(Arc::new(ZmqChannel::new(self.make(None, options)?)))
     }
 
     fn open(&self, name: &QueueName) -> Result<Arc<dyn Channel>, OpenError> {
-        let (_, found) = self.find(name)?;
+        let (_, found) = self.home.find(name)?;
         let client = self.client_of(name, found)?;
         if client.is_removed() {
-            return Err(OpenError::missing(Self::label(name)));
+            return Err(OpenError::missing(self.home.label(name)));
         }
         Ok(Arc::new(ZmqChannel::new(client)))
     }
@@ -250,48 +210,34 @@ impl Transport for ZmqTransport {
     }
 
     fn remove(&self, name: &QueueName) -> Result<(), RemoveError> {
-        let label = Self::label(name);
-        let refused = |error: OpenError| match error {
-            OpenError::Backend(error) => RemoveError::Backend(error),
-            OpenError::Denied { queue } => {
-                let what = "this user may not open it, and so not end it";
-                BackendError::new(BackendErrorKind::Denied, queue, what).into()
-            }
-            _ => RemoveError::missing(&label),
-        };
-        let (directory, found) = self.find(name).map_err(refused)?;
-        directory.check_removal(&found).map_err(|failure| failure.into_backend(&label))?;
+        let (directory, found) = self.home.find_to_remove(name)?;
         let (id, is_socket) = (found.id(), found.is_socket());
-        let removed = match self.client_of(name, found) {
-            Ok(client) => client.remove(),
+        let existed = match self.client_of(name, found) {
+            Ok(client) => client.remove()?,
             // A host that lives and does not answer would leave its users waiting for ever.
             Err(OpenError::Backend(error)) if is_socket => return Err(error.into()),
-            Err(error @ OpenError::Denied { .. }) => return Err(refused(error)),
             // What a dead host left has no users, and what is no socket is no queue.
-            Err(error) => Ok(!error.is_missing()),
+            Err(error) => Home::check_may_be_ended(error)? != Unopened::Dead,
         };
-        let existed = removed?;
         HOSTED.lock().remove(&id);
-        let unlinked = directory.unlink_if(&Self::file_name(name), id);
-        unlinked.map_err(|failure| failure.into_backend(&label))?;
-        if existed { Ok(()) } else { Err(RemoveError::missing(label)) }
+        self.home.unlink(&directory, name, id)?;
+        if existed { Ok(()) } else { Err(RemoveError::missing(self.home.label(name))) }
     }
 
     fn list(&self) -> Result<Vec<QueueName>, BackendError> {
-        let mut names = self.entries()?;
-        names.retain(|name| self.find(name).is_ok_and(|(_, found)| !is_dead(found)));
+        let mut names = self.home.names()?;
+        names.retain(|name| self.home.find(name).is_ok_and(|(_, found)| !is_dead(found)));
         Ok(names)
     }
 
     fn collect_garbage(&self) -> Result<Vec<String>, BackendError> {
         let mut lines = Vec::new();
-        for name in self.entries()? {
-            let Ok((directory, found)) = self.find(&name) else { continue };
+        for name in self.home.names()? {
+            let Ok((directory, found)) = self.home.find(&name) else { continue };
             let id = found.id();
             if is_dead(found) {
-                let unlinked = directory.unlink_if(&Self::file_name(&name), id);
-                unlinked.map_err(|failure| failure.into_backend(Self::label(&name)))?;
-                lines.push(format!("{}: removed, because its host has ended", Self::label(&name)));
+                self.home.unlink(&directory, &name, id)?;
+                lines.push(format!("{}: removed, because its host has ended", self.home.label(&name)));
             }
         }
         self.collect_unfinished(&mut lines);
@@ -300,20 +246,10 @@ impl Transport for ZmqTransport {
 }
 
 impl ZmqTransport {
-    /// The names that sockets have here, of living brokers and dead ones.
-    fn entries(&self) -> Result<Vec<QueueName>, BackendError> {
-        let queues = match self.location.open() {
-            Ok(directory) => directory.list(NAME),
-            Err(failure) if failure.is_missing() => return Ok(Vec::new()),
-            Err(failure) => Err(failure),
-        };
-        queues.map_err(|failure| failure.into_backend(NAME))
-    }
-
     /// Takes away sockets whose makers died before they had a name.
     fn collect_unfinished(&self, lines: &mut Vec<String>) {
-        let Ok(directory) = self.location.open() else { return };
-        let Ok(entries) = std::fs::read_dir(self.location.path()) else { return };
+        let Ok(directory) = self.home.location().open() else { return };
+        let Ok(entries) = std::fs::read_dir(self.home.location().path()) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();
             let Some(name) = name.to_str().filter(|name| name.starts_with(TEMPORARY)) else { continue };

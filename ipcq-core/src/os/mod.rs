@@ -1,6 +1,6 @@
 //! What several backends need of the operating system: who this thread is ([`process`]), a lock that the kernel
 //! repairs ([`lock`]), sleep and wake ([`event`], [`waiting`]), the calls of a queue with two of them ([`two_lock`], [`refusal`]), who is alive in a queue ([`participants`],
-//! [`presence`]), the directory of its files ([`directory`]), its memory ([`storage`], [`open_files`], [`fixed`]), and
+//! [`presence`]), the directory of its files ([`directory`], [`home`]), its memory ([`storage`], [`open_files`], [`fixed`]), and
 //! how a child gets it ([`inherit`]).
 //!
 //! This is the one part of core with unsafe code. Everything here works on words in memory that other processes
@@ -16,6 +16,7 @@ pub mod failure;
 pub mod fixed;
 pub mod fork_lock;
 mod futex;
+pub mod home;
 pub mod inherit;
 pub mod lock;
 pub mod machine;
