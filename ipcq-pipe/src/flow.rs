@@ -19,12 +19,13 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
+use ipcq_core::os::ends::{CLOSED, REMOVED};
 use ipcq_core::os::refusal::{Damage, GetRefusal, PutRefusal, Stuck};
 use ipcq_core::os::two_lock::PORTION;
 
 use crate::conduit::Storage;
 use crate::kernel::Pipe;
-use crate::layout::{CLOSED, COUNT, GetSide, PutSide, REMOVED};
+use crate::layout::{COUNT, GetSide, PutSide};
 use crate::map::Map;
 use crate::pool::Pool;
 use crate::record::{self, Extents, HEADER, LARGE, max_extents};
@@ -36,10 +37,6 @@ pub(crate) struct Tail(pub(crate) u64);
 impl Tail {
     pub(crate) const fn is_closed(self) -> bool {
         self.0 & (CLOSED | REMOVED) != 0
-    }
-
-    pub(crate) const fn is_removed(self) -> bool {
-        self.0 & REMOVED != 0
     }
 
     /// The number of the next message.

@@ -13,17 +13,14 @@
 //! from the numbers of the records in the pipe, and from the tags: see [`recover`](crate::recover).
 
 use std::mem::offset_of;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use ipcq_core::os::ends::{Ends, REMOVED, Words};
 use ipcq_core::os::event::Event;
 use ipcq_core::os::fixed::FIXED_WORDS;
 use ipcq_core::os::lock::RobustLock;
-use ipcq_core::os::participants::Slot;
+use ipcq_core::os::mapping::{Apart, Layout};
 
-/// How many processes can take part with one queue.
-pub(crate) const SLOTS: usize = 1024;
-/// Where the slots begin.
-pub(crate) const SLOTS_AT: usize = 4096;
 /// Where the lengths begin.
 pub(crate) const LENGTHS_AT: usize = 1 << 16;
 /// The largest capacity there can be, whatever the system allows a pipe to hold.
@@ -37,16 +34,8 @@ pub(crate) const BLOCK: usize = 1024;
 /// Where the pool begins.
 pub(crate) const POOL_AT: usize = TAGS_AT + MAX_BLOCKS as usize * size_of::<AtomicU32>();
 
-/// Set in `tail` when the queue is closed.
-pub(crate) const CLOSED: u64 = 1 << 63;
-/// Set in `tail` when the queue is removed.
-pub(crate) const REMOVED: u64 = 1 << 62;
-/// The rest of `tail`: how many messages were ever put.
+/// What of `tail` is not a flag: how many messages were ever put.
 pub(crate) const COUNT: u64 = REMOVED - 1;
-
-/// A part of the header that has two cache lines of its own, because the processor fetches them in pairs.
-#[repr(C, align(128))]
-pub(crate) struct Apart<T>(pub(crate) T);
 
 /// Used by putters under their lock.
 #[repr(C)]
@@ -99,9 +88,46 @@ pub(crate) struct Header {
     pub(crate) not_full: Apart<Event>,
 }
 
+/// The control file of a queue.
+#[derive(Debug)]
+pub(crate) struct InBlocks;
+
+#[allow(unsafe_code, reason = "vouches for the header")]
+// SAFETY: the header consists of atomics, and events and locks are such.
+unsafe impl Layout for InBlocks {
+    type Header = Header;
+    const UNITS_AT: usize = POOL_AT;
+    const UNIT: usize = BLOCK;
+    /// Without blocks, but with the tags of all that there may be.
+    const EMPTY_LEN: usize = POOL_AT;
+    const FEWEST: u32 = 64;
+    const MOST: u32 = MAX_BLOCKS;
+}
+
+impl Ends for Header {
+    const MAX_CAPACITY: usize = MAX_CAPACITY;
+
+    #[inline]
+    fn words(&self) -> Words<'_> {
+        Words {
+            ends: [&self.tail.0, &self.head.0],
+            locks: [&self.put.0.lock, &self.get.0.lock],
+            events: [&self.not_full.0, &self.not_empty.0],
+            removed: &self.get.0.removed,
+        }
+    }
+
+    #[inline]
+    fn between(tail: u64, head: u64) -> usize {
+        usize::try_from(tail.wrapping_sub(head) & COUNT).unwrap_or(usize::MAX)
+    }
+
+    fn totals(&self) -> (u64, u64) {
+        (self.tail.0.load(Ordering::SeqCst) & COUNT, self.head.0.load(Ordering::SeqCst))
+    }
+}
+
 const _: () = {
-    assert!(size_of::<Header>() <= SLOTS_AT);
-    assert!(SLOTS_AT + SLOTS * size_of::<Slot>() <= LENGTHS_AT);
     assert!(TAGS_AT.is_multiple_of(4096) && POOL_AT.is_multiple_of(4096));
     assert!(size_of::<PutSide>() <= 128 && size_of::<GetSide>() <= 64);
     assert!(offset_of!(Header, tail).is_multiple_of(128) && offset_of!(Header, head).is_multiple_of(128));

@@ -83,7 +83,6 @@
 //! of it ends, for the kernel, the record lock that says that this process is alive.
 
 mod conduit;
-mod ending;
 mod flow;
 mod kernel;
 mod layout;
@@ -92,7 +91,6 @@ mod names;
 mod operate;
 mod pages;
 mod pool;
-mod queue;
 mod record;
 mod recover;
 mod size;

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use ipcq_core::os::lock::{NotLocked, RobustGuard};
 use ipcq_core::os::refusal::{GetRefusal, PutRefusal};
+use ipcq_core::os::shared_queue::SharedQueue;
 use ipcq_core::os::two_lock::{Haul, PORTION, PORTION_BYTES, TwoLock};
 use ipcq_core::os::waiting::{Patience, TwoSided};
 use ipcq_core::{BackendError, Batch, GetFault, PutFault, Wait};
@@ -145,7 +146,7 @@ impl TwoLock for Conduit {
     }
 
     fn damaged(&self) -> BackendError {
-        self.damaged()
+        self.damage()
     }
 
     #[inline]

@@ -114,13 +114,16 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
+    use ipcq_core::os::shared_queue::SharedQueue;
     use ipcq_core::os::two_lock::TwoLock;
+    use ipcq_core::os::waiting::TwoSided;
     use ipcq_core::{Batch, Identity, Limit, QueueOptions, Wait};
 
     use crate::conduit::Conduit;
     use crate::kernel::{PAGE, Pipe};
     use crate::record::{LARGE, SMALL};
     use crate::size::{Settled, messages_in};
+    use crate::wait::Side;
 
     type Tested = Result<(), Box<dyn std::error::Error>>;
 
@@ -165,10 +168,10 @@ mod tests {
                     1 => drop(conduit.put(&[b"message"], Wait::No)),
                     2 => drop(conduit.get_many(&mut Batch::new(), Limit::messages(some), Wait::No)),
                     _ => {
-                        let room = capacity - conduit.len()?;
+                        let room = capacity - conduit.message_count()?;
                         let (done, outcome) = conduit.put_many(&batch(room), 0, Wait::No);
                         assert!(done == room && outcome.is_ok(), "{done} of {room}: {outcome:?}");
-                        assert!(conduit.is_full());
+                        assert!(!conduit.can_go_on(Side::Put));
                     }
                 }
             }
@@ -185,7 +188,7 @@ mod tests {
             thread::scope(|scope| -> Tested {
                 let getter = scope.spawn(|| {
                     let mut state = 9;
-                    while !done.load(Ordering::Relaxed) || !conduit.is_empty() {
+                    while !done.load(Ordering::Relaxed) || conduit.can_go_on(Side::Get) {
                         let limit = Limit::messages(1 + random(&mut state, 100));
                         drop(conduit.get_many(&mut Batch::new(), limit, Wait::No));
                     }

@@ -302,6 +302,7 @@ const fn place(chunk: u32) -> usize {
 mod tests {
     use ipcq_core::{Identity, QueueOptions, Wait};
 
+    use ipcq_core::os::mapping::Mapping;
     use ipcq_core::os::two_lock::TwoLock;
 
     use super::*;
@@ -316,7 +317,7 @@ mod tests {
         for number in 0..8 {
             segment.put(&[&vec![number; 1 << 20]], Wait::No)?;
         }
-        let part = Map::between(segment.storage(), 4, 4)?;
+        let part = Map(Mapping::between(segment.storage(), 4, 4)?);
         Chunks { map: &part, storage: segment.storage() }.sweep();
         let mut message = Vec::new();
         for number in 0..8 {

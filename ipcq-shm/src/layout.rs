@@ -13,27 +13,20 @@
 //! in yet.
 
 use std::mem::offset_of;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use ipcq_core::os::ends::{Ends, Words};
 use ipcq_core::os::event::Event;
 use ipcq_core::os::fixed::FIXED_WORDS;
 use ipcq_core::os::lock::RobustLock;
-use ipcq_core::os::participants::Slot;
+use ipcq_core::os::mapping::{Apart, Layout};
 
-use crate::position::{CHUNK, MAX_CHUNKS};
+use crate::position::{CHUNK, MAX_CAPACITY, MAX_CHUNKS, Position};
 
-/// How many processes can take part with one queue.
-pub(crate) const SLOTS: usize = 1024;
-/// Where the slots begin.
-pub(crate) const SLOTS_AT: usize = 4096;
 /// Where the links begin.
 pub(crate) const LINKS_AT: usize = 1 << 16;
 /// Where the chunks begin.
 pub(crate) const CHUNKS_AT: usize = LINKS_AT + MAX_CHUNKS as usize * size_of::<AtomicU32>();
-
-/// A part of the header that has two cache lines of its own, because the processor fetches them in pairs.
-#[repr(C, align(128))]
-pub(crate) struct Apart<T>(pub(crate) T);
 
 /// Used by putters under their lock.
 #[repr(C)]
@@ -86,9 +79,48 @@ pub(crate) struct Header {
     pub(crate) memory: Apart<Memory>,
 }
 
+/// The file of a segment.
+#[derive(Debug)]
+pub(crate) struct InChunks;
+
+#[allow(unsafe_code, reason = "vouches for the header")]
+// SAFETY: the header consists of atomics, and events and locks are such.
+unsafe impl Layout for InChunks {
+    type Header = Header;
+    const UNITS_AT: usize = CHUNKS_AT;
+    const UNIT: usize = CHUNK;
+    const EMPTY_LEN: usize = CHUNKS_AT + CHUNK;
+    const FEWEST: u32 = 1;
+    const MOST: u32 = MAX_CHUNKS;
+}
+
+impl Ends for Header {
+    const MAX_CAPACITY: usize = MAX_CAPACITY;
+
+    #[inline]
+    fn words(&self) -> Words<'_> {
+        Words {
+            ends: [&self.tail.0, &self.head.0],
+            locks: [&self.put.0.lock, &self.get.0.lock],
+            events: [&self.not_full.0, &self.not_empty.0],
+            removed: &self.get.0.removed,
+        }
+    }
+
+    #[inline]
+    fn between(tail: u64, head: u64) -> usize {
+        Position(tail).since(Position(head))
+    }
+
+    fn totals(&self) -> (u64, u64) {
+        let of = |end: &AtomicU64, total: &AtomicU64| {
+            Position(end.load(Ordering::SeqCst)).total(total.load(Ordering::Relaxed))
+        };
+        (of(&self.tail.0, &self.put.0.total), of(&self.head.0, &self.get.0.total))
+    }
+}
+
 const _: () = {
-    assert!(size_of::<Header>() <= SLOTS_AT);
-    assert!(SLOTS_AT + SLOTS * size_of::<Slot>() <= LINKS_AT);
     assert!(CHUNKS_AT.is_multiple_of(CHUNK));
     assert!(size_of::<PutSide>() <= 64 && size_of::<GetSide>() <= 64);
     assert!(offset_of!(Header, tail).is_multiple_of(128) && offset_of!(Header, head).is_multiple_of(128));

@@ -51,12 +51,10 @@
 //! queues: closing any descriptor of it ends, for the kernel, the record lock that says that this process is alive.
 
 mod chunks;
-mod ending;
 mod layout;
 mod map;
 mod operate;
 mod position;
-mod queue;
 mod ring;
 mod run;
 mod segment;

@@ -25,6 +25,12 @@ impl Failure {
         Self { what: what.into(), kind: None, advice: None, source }
     }
 
+    /// No file could be made for a queue.
+    #[must_use]
+    pub fn no_file(source: io::Error) -> Self {
+        Self::new("no file could be made for it", source)
+    }
+
     /// Says what to do next, in place of what the cause suggests.
     #[must_use]
     pub fn with_advice(mut self, advice: impl Into<String>) -> Self {

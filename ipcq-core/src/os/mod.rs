@@ -1,7 +1,8 @@
 //! What several backends need of the operating system: who this thread is ([`process`]), a lock that the kernel
 //! repairs ([`lock`]), sleep and wake ([`event`], [`waiting`]), the calls of a queue with two of them ([`two_lock`], [`refusal`]), who is alive in a queue ([`participants`],
-//! [`presence`]), the directory of its files ([`directory`], [`home`]), its memory ([`storage`], [`open_files`], [`fixed`]), and
-//! how a child gets it ([`inherit`]).
+//! [`presence`]), the directory of its files ([`directory`], [`home`]), its memory ([`storage`], [`open_files`],
+//! [`fixed`], [`mapping`], [`reaper`]), how a child gets it ([`inherit`]), and what a queue is whose processes share
+//! memory ([`ends`], [`shared_queue`], [`handle`]).
 //!
 //! This is the one part of core with unsafe code. Everything here works on words in memory that other processes
 //! share, and treats what they hold as hostile.
@@ -11,20 +12,25 @@
 compile_error!("ipcq needs a 64-bit Linux, 5.16 or newer");
 
 pub mod directory;
+pub mod ends;
 pub mod event;
 pub mod failure;
 pub mod fixed;
 pub mod fork_lock;
 mod futex;
+pub mod handle;
 pub mod home;
 pub mod inherit;
 pub mod lock;
 pub mod machine;
+pub mod mapping;
 pub mod open_files;
 pub mod participants;
 pub mod presence;
 pub mod process;
+pub mod reaper;
 pub mod refusal;
+pub mod shared_queue;
 pub mod storage;
 pub mod two_lock;
 pub mod waiting;

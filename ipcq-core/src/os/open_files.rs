@@ -3,6 +3,7 @@
 //! A file stays in the table until its descriptor is closed, and meanwhile nobody opens another one: see
 //! [`participants`](super::participants#the-one-descriptor).
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -15,6 +16,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::directory::FileId;
 use super::fork_lock::ForkLock;
+use super::inherit::Inherited;
 use super::process;
 
 /// The table of a backend, of whose queues each is a `T`. To be a static: one for each process.
@@ -42,7 +44,7 @@ impl<T> OpenFiles<T> {
     }
 
     /// The queue in the file `id`: the one that is open, or the one that `open` makes, which gets the only
-    /// descriptor of it: where it would open the file, it asks [`Stray`] first. While it runs, no other thread opens
+    /// descriptor of it: where it would open the file, it asks [`Unowned`] first. While it runs, no other thread opens
     /// the file.
     ///
     /// # Errors
@@ -53,7 +55,7 @@ impl<T> OpenFiles<T> {
     pub fn find_or_open<E>(
         &self,
         id: FileId,
-        open: impl FnOnce(Stray) -> Result<Arc<T>, E>,
+        open: impl FnOnce(Unowned) -> Result<Arc<T>, E>,
     ) -> Result<Arc<T>, E> {
         let mut waited = Duration::ZERO;
         let forked = loop {
@@ -79,7 +81,7 @@ impl<T> OpenFiles<T> {
             thread::sleep(STEP);
             waited += STEP;
         };
-        let opened = open(Stray(forked.then_some(id)));
+        let opened = open(Unowned { id, forked, taken: RefCell::default() });
         let mut table = self.0.lock();
         match &opened {
             Ok(queue) => table.insert(id, Entry::Open(Arc::downgrade(queue))),
@@ -101,16 +103,44 @@ impl<T> OpenFiles<T> {
     }
 }
 
-/// The descriptor that a thread of the parent may have opened when this process was forked off, and that nobody has
-/// here.
+/// What this process may have open of a file without that anybody here owns it: each descriptor can be taken once.
+/// Whoever has this is the only one to open the file.
 #[derive(Debug)]
-pub struct Stray(Option<FileId>);
+pub struct Unowned {
+    id: FileId,
+    /// Whether a thread of the parent may have opened it when this process was forked off.
+    forked: bool,
+    taken: RefCell<Vec<FileId>>,
+}
 
-impl Stray {
-    /// The descriptor, if there is one.
+impl Unowned {
+    /// The descriptor that a thread of the parent left, if there is one.
     #[must_use]
-    pub fn take(self) -> Option<OwnedFd> {
-        self.0.and_then(take_stray)
+    pub fn take(&self) -> Option<OwnedFd> {
+        if self.forked && self.is_first(self.id) { take_stray(self.id) } else { None }
+    }
+
+    /// The same, or the one that was [passed](super::inherit) to this process as `transport`.
+    #[must_use]
+    pub fn take_inherited(&self, transport: &str) -> Option<OwnedFd> {
+        self.take_part(transport, self.id).or_else(|| self.take())
+    }
+
+    /// The descriptor of another file that belongs to the queue, if one was passed to this process as `transport`.
+    #[must_use]
+    #[allow(unsafe_code, reason = "taking over a descriptor number")]
+    pub fn take_part(&self, transport: &str, part: FileId) -> Option<OwnedFd> {
+        let inherited = Inherited::of_file(transport, part).filter(|_| self.is_first(part))?;
+        // SAFETY: the queue is not in the table of open ones, so nothing in this process owns the descriptor, and only
+        // who has this value takes it now, once.
+        unsafe { inherited.take() }.ok()
+    }
+
+    fn is_first(&self, part: FileId) -> bool {
+        let mut taken = self.taken.borrow_mut();
+        let first = !taken.contains(&part);
+        taken.push(part);
+        first
     }
 }
 

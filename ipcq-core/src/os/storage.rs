@@ -9,12 +9,13 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
+use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::fstat;
 use nix::sys::uio::pread;
 
-use super::directory::FileId;
+use super::directory::{FileId, above_stdio};
 use super::open_files::OpenFiles;
 
 /// The most that one system call reserves, so that a signal cannot make it start over for ever.
@@ -84,6 +85,15 @@ impl<T> Storage<T> {
         while fallocate(&*self.file, flags, at, len) == Err(Errno::EINTR) {}
     }
 
+    /// Sees to it that nobody can pull the memory of an [anonymous file](anonymous_file) from under the others.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn seal(&self) -> io::Result<()> {
+        fcntl(&*self.file, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL))?;
+        Ok(())
+    }
+
     /// The first word of the file, as it is there: to read what has no memory yet through a mapping would take some,
     /// or end the process when there is none.
     ///
@@ -118,6 +128,15 @@ impl<T> Storage<T> {
     pub fn bytes(&self) -> io::Result<u64> {
         Ok(fstat(&*self.file)?.st_blocks.unsigned_abs() * 512)
     }
+}
+
+/// A new file without a name, in memory, for [`Storage::new`].
+///
+/// # Errors
+/// When there is no room.
+pub fn anonymous_file() -> io::Result<OwnedFd> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    above_stdio(memfd_create("ipcq", flags)?)
 }
 
 impl<T> AsFd for Storage<T> {
