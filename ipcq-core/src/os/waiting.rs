@@ -11,7 +11,8 @@
 use std::cell::Cell;
 use std::hint;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,11 +27,18 @@ const SPIN: Duration = Duration::from_micros(3);
 /// How long it then goes on, giving way to others that could use its processor, before it sleeps.
 const YIELD: Duration = Duration::from_micros(120);
 
-/// How long a process may go on while others sleep on its side: long beside a wake-up, so that giving way costs
+/// How long a thread may go on while others sleep on its side: long beside a wake-up, so that giving way costs
 /// little, and short beside the 10 s over which shares must be even, with a hundred processes waiting.
 const TURN: Duration = Duration::from_millis(2);
 
-/// A process that has not come by for this long begins a new turn. One that only stood in line for a processor does
+/// How many waits a turn has at least, unless it is [`LONG_TURN`]: who did not have a processor for much of its turn
+/// would get far less than others.
+const WAITS: u32 = 2000;
+
+/// How long a turn of few waits may be.
+const LONG_TURN: Duration = Duration::from_millis(10);
+
+/// A thread that has not come by for this long begins a new turn. One that only stood in line for a processor does
 /// not.
 const ABSENCE: Duration = Duration::from_millis(100);
 
@@ -40,20 +48,28 @@ const PAUSES: RangeInclusive<u32> = 4..=32;
 /// Every so many waits that look at once, one makes pauses instead, to learn whether they would be of use.
 const PROBE: u32 = 8;
 
-/// When this process's turns began, and how it waits, on each side of a queue: one object for each queue and process.
-#[derive(Debug)]
+/// How this process waits on each side of a queue: one object for each queue and process. It also tells queues apart
+/// for the turns of threads.
+#[derive(Debug, Default)]
 pub struct Turns {
-    start: Instant,
-    sides: [Turn; 2],
     paces: [Pace; 2],
 }
 
-/// In nanoseconds since the start of the turns.
-#[derive(Debug, Default)]
+/// Since when a thread goes on without sleeping, on one side of one queue. Threads of a process have turns of their
+/// own, for those of one that is woken would else prolong those of another that goes on.
+#[derive(Clone, Copy)]
 struct Turn {
-    began: AtomicU64,
-    /// When this process last came by.
-    seen: AtomicU64,
+    /// Where the queue's [`Turns`] are, and the side.
+    of: (usize, bool),
+    began: Instant,
+    /// When this thread last came by.
+    seen: Instant,
+    waits: u32,
+}
+
+thread_local! {
+    /// The turn that this thread has, on the last queue and side on which it waited.
+    static TURN_HERE: Cell<Option<Turn>> = const { Cell::new(None) };
 }
 
 /// How long a waiter pauses before it looks.
@@ -90,34 +106,28 @@ impl Pace {
     }
 }
 
-impl Default for Turns {
-    fn default() -> Self {
-        Self { start: Instant::now(), sides: Default::default(), paces: Default::default() }
-    }
-}
-
 impl Turns {
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    fn of(&self, side: Side) -> (usize, bool) {
+        (ptr::from_ref(self).addr(), side == Side::Get)
     }
 
-    fn side(&self, side: Side) -> &Turn {
-        &self.sides[usize::from(side == Side::Get)]
-    }
-
+    /// Begins a turn of the calling thread.
     fn begin(&self, side: Side) {
-        self.side(side).began.store(self.now(), Ordering::Relaxed);
+        TURN_HERE.set(Some(self.turn(side, Instant::now())));
     }
 
-    /// Whether this process, which comes by now, has come by all the time for longer than [`TURN`].
+    fn turn(&self, side: Side, now: Instant) -> Turn {
+        Turn { of: self.of(side), began: now, seen: now, waits: 0 }
+    }
+
+    /// Whether the calling thread, which comes by to wait, has come by all the time for a whole turn.
     fn is_over(&self, side: Side) -> bool {
-        let (turn, now) = (self.side(side), self.now());
-        let past = |since: u64| Duration::from_nanos(now.saturating_sub(since));
-        let seen = turn.seen.swap(now, Ordering::Relaxed);
-        if seen == 0 || past(seen) > ABSENCE {
-            turn.began.store(now, Ordering::Relaxed);
-        }
-        past(turn.began.load(Ordering::Relaxed)) > TURN
+        let now = Instant::now();
+        let known = TURN_HERE.get().filter(|turn| turn.of == self.of(side) && now - turn.seen <= ABSENCE);
+        let turn = known.unwrap_or_else(|| self.turn(side, now));
+        let waits = turn.waits.saturating_add(1);
+        TURN_HERE.set(Some(Turn { seen: now, waits, ..turn }));
+        now - turn.began > if waits < WAITS { LONG_TURN } else { TURN }
     }
 }
 
