@@ -5,15 +5,17 @@
 //! the queue is removed; the kernel tells it that something in the queue's directory was deleted.
 
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io, thread};
 
 use ipcq_core::{Capacity, Channel, CreateError, Lifetime, QueueName, QueueOptions, Transport};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::unistd;
 
@@ -80,7 +82,7 @@ pub(crate) fn start(
 fn take(transport: &dyn Transport, name: &QueueName, mut keeper: Child) -> Result<Arc<dyn Channel>, Failure> {
     let channel = transport.open(name).map_err(Failure::from);
     let taken = channel.and_then(|channel| {
-        let told = keeper.stdin.as_mut().map_or(Ok(()), |stdin| stdin.write_all(KEEP));
+        let told = keeper.stdin.as_mut().map_or(Ok(()), tell);
         told.map_err(|error| Failure::system("the process that keeps the queue has ended", &error))?;
         Ok(channel)
     });
@@ -90,6 +92,18 @@ fn take(transport: &dyn Transport, name: &QueueName, mut keeper: Child) -> Resul
         let _ = keeper.wait();
     }
     taken
+}
+
+/// Tells a keeper that its queue is wanted, and waits until it has given up this pipe, the last that it had of its maker.
+fn tell(stdin: &mut ChildStdin) -> io::Result<()> {
+    stdin.write_all(KEEP)?;
+    loop {
+        let mut closed = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
+        match poll(&mut closed, PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            waited => return waited.map(drop).map_err(io::Error::from),
+        }
+    }
 }
 
 /// How `options` are written on the command line of a keeper, which is that of `create`.
