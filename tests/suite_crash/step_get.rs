@@ -28,7 +28,7 @@ fn q15_get_at_capacity_1(backend: &str) {
 
 /// Of 1 MiB, in the middle of its copy too.
 fn q15_get_of_a_mebibyte(backend: &str) {
-    survives(backend, "get_mebibyte", Least { shm: 1200, pipe: 2200 });
+    survives(backend, "get_mebibyte", Least { shm: 1200, pipe: 2600 });
 }
 
 /// Beside a process that puts and gets all the time.

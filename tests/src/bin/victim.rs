@@ -20,9 +20,10 @@
 //!
 //! It prints what it measured and exits with 0, or says on standard error what is wrong and exits with 1.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use ipcq_core::Transport;
@@ -30,6 +31,10 @@ use ipcq_tests::crash::{self, ToyTransport};
 use ipcq_tests::transports;
 
 fn main() -> ExitCode {
+    if let Err(error) = bind_at_start() {
+        writeln!(std::io::stderr(), "it could not be started again: {error}").expect("standard error");
+        return ExitCode::FAILURE;
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match run(&words) {
@@ -42,6 +47,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Has the functions of libraries bound when the program starts, for which it begins again. Otherwise they are bound where
+/// they are first called: a process that is stepped would take hundreds of instructions for that, which its parent, that
+/// has called them since, and the forks after it do not take.
+fn bind_at_start() -> io::Result<()> {
+    const BIND_NOW: &str = "LD_BIND_NOW";
+    if std::env::var_os(BIND_NOW).is_some() {
+        return Ok(());
+    }
+    let mut again = Command::new(std::env::current_exe()?);
+    Err(again.args(std::env::args_os().skip(1)).env(BIND_NOW, "1").exec())
 }
 
 fn run(words: &[&str]) -> Result<String, String> {
