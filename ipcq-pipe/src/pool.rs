@@ -10,6 +10,7 @@
 //! All of this runs under the putters' lock, but for reading what is tagged.
 
 use std::io;
+use std::iter;
 use std::sync::atomic::Ordering;
 
 use ipcq_core::os::refusal::{Damage, Stuck};
@@ -36,8 +37,10 @@ const TAGS_PER_PAGE: u32 = 1024;
 
 /// A block that is free and has memory.
 const FREE: u32 = 0;
-/// A block that is free and may have none.
+/// A block that is free and has none.
 const COLD: u32 = 1;
+/// A block that is free, and about to get some or to lose it.
+const UNSURE: u32 = 2;
 /// Set in the tag of a block that was given out; the rest is the number of its message.
 const OWNED: u32 = 1 << 31;
 
@@ -83,22 +86,17 @@ impl Pool<'_> {
             side.cursor.store(0, Ordering::Relaxed);
         }
         let mut extents = Extents::default();
-        let found = self.find(wanted, live, most - 1, &mut extents)?;
-        if found < wanted {
-            extents.push(self.grow(wanted - found)?);
-        }
-        for extent in extents.iter() {
-            for block in extent.first..extent.first + extent.blocks {
-                self.map.tag(block).store(tag_of(number), Ordering::Relaxed);
-            }
-        }
+        let found = self.find(wanted, live, most - 1, &mut extents);
+        let added = self.warm(&extents).and_then(|()| self.grow(wanted - found));
+        take(added.inspect_err(|_| self.cold(&extents).for_each(|run| self.cool(run)))?, &mut extents);
+        extents.iter().for_each(|extent| self.mark(extent, tag_of(number)));
         let given = side.given.load(Ordering::Relaxed).wrapping_add(u64::from(wanted));
         side.given.store(given, Ordering::Relaxed);
         Ok(extents)
     }
 
     /// Collects up to `wanted` free blocks in up to `most` extents; returns how many.
-    fn find(&self, wanted: u32, live: Live, most: usize, extents: &mut Extents) -> Result<u32, Stuck> {
+    pub(crate) fn find(&self, wanted: u32, live: Live, most: usize, extents: &mut Extents) -> u32 {
         let blocks = self.blocks();
         let cursor = self.side().cursor.load(Ordering::Relaxed);
         let (mut block, mut found) = (if cursor < blocks { cursor } else { 0 }, 0);
@@ -108,12 +106,12 @@ impl Pool<'_> {
         let mut run = Extent { first: block, blocks: 0 };
         while steps > 0 && found < wanted && extents.len() < most {
             if block == blocks {
-                found += self.take(run, extents)?;
+                found += take(run, extents);
                 (block, run) = (0, Extent::default());
                 continue;
             }
             if live.has(self.map.tag(block).load(Ordering::Relaxed)) {
-                found += self.take(run, extents)?;
+                found += take(run, extents);
                 run = Extent { first: block + 1, blocks: 0 };
             } else {
                 run.blocks += 1;
@@ -125,32 +123,41 @@ impl Pool<'_> {
         }
         if extents.len() < most {
             run.blocks = run.blocks.min(wanted.saturating_sub(found));
-            found += self.take(run, extents)?;
+            found += take(run, extents);
         }
         self.side().cursor.store(block, Ordering::Relaxed);
-        Ok(found)
+        found
     }
 
-    /// Adds a run of free blocks, all with memory; returns how many blocks it has.
-    fn take(&self, run: Extent, extents: &mut Extents) -> Result<u32, Stuck> {
-        if run.blocks == 0 {
-            return Ok(0);
-        }
-        let tags = || (run.first..run.first + run.blocks).map(|block| self.map.tag(block));
-        if tags().any(|tag| tag.load(Ordering::Relaxed) == COLD) {
-            // What was had in vain is given back, of warm blocks too.
-            tags().for_each(|tag| tag.store(COLD, Ordering::Relaxed));
-            self.storage.reserve(place(run.first), run.blocks as usize * BLOCK)?;
-        }
-        extents.push(run);
-        Ok(run.blocks)
+    /// Reserves memory for those blocks of `extents` that may have none.
+    pub(crate) fn warm(&self, extents: &Extents) -> io::Result<()> {
+        self.cold(extents).try_for_each(|run| {
+            self.mark(run, UNSURE);
+            self.storage.reserve(place(run.first), bytes(run))
+        })
+    }
+
+    /// The runs of blocks in `extents` that may have no memory.
+    fn cold(&self, extents: &Extents) -> impl Iterator<Item = Extent> {
+        let is_cold = |block: &u32| is_cold(self.map.tag(*block).load(Ordering::Relaxed));
+        extents.iter().flat_map(move |extent| {
+            let mut rest = extent.first..extent.first + extent.blocks;
+            iter::from_fn(move || {
+                let first = rest.find(is_cold)?;
+                let behind = rest.find(|block| !is_cold(block)).unwrap_or(rest.end);
+                Some(Extent { first, blocks: behind - first })
+            })
+        })
     }
 
     /// Adds blocks at the end; returns the first `count` of them.
-    fn grow(&self, count: u32) -> Result<Extent, Stuck> {
+    fn grow(&self, count: u32) -> io::Result<Extent> {
         let blocks = self.blocks();
+        if count == 0 {
+            return Ok(Extent::default());
+        }
         if count > self.map.limit().saturating_sub(blocks) {
-            return Err(too_large().into());
+            return Err(too_large());
         }
         let step = count.max(GROW_STEP).min(self.map.limit() - blocks);
         let added = match self.reserve(blocks, step) {
@@ -199,7 +206,7 @@ impl Pool<'_> {
         for block in 0..blocks {
             let tag = self.map.tag(block);
             let was = tag.load(Ordering::Relaxed);
-            if was != COLD && !live.has(was) {
+            if !is_cold(was) && !live.has(was) {
                 tag.store(FREE, Ordering::Relaxed);
             }
         }
@@ -278,10 +285,14 @@ impl Pool<'_> {
 
     /// Gives the memory of free blocks back. They are marked first: who finds them reserves it again.
     fn cool(&self, run: Extent) {
-        for block in run.first..run.first + run.blocks {
-            self.map.tag(block).store(COLD, Ordering::Release);
-        }
-        self.storage.release(place(run.first), run.blocks as usize * BLOCK);
+        self.mark(run, UNSURE);
+        self.storage.release(place(run.first), bytes(run));
+        self.mark(run, COLD);
+    }
+
+    fn mark(&self, run: Extent, tag: u32) {
+        (run.first..run.first + run.blocks)
+            .for_each(|block| self.map.tag(block).store(tag, Ordering::Release));
     }
 
     /// Whether memory may have become free, beyond that of an empty queue, since it was given back last.
@@ -330,6 +341,11 @@ impl Pool<'_> {
     }
 }
 
+/// Whether a block with this tag has to be given memory before it is used.
+const fn is_cold(tag: u32) -> bool {
+    matches!(tag, COLD | UNSURE)
+}
+
 /// The tag of the blocks of message `number`.
 #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
 const fn tag_of(number: u64) -> u32 {
@@ -346,6 +362,18 @@ fn too_large() -> io::Error {
 fn tag_pages(first: u32, end: u32) -> (usize, usize) {
     let (before, after) = (first.div_ceil(TAGS_PER_PAGE).max(1), end.div_ceil(TAGS_PER_PAGE).max(1));
     (TAGS_AT + before as usize * PAGE, after.saturating_sub(before) as usize * PAGE)
+}
+
+/// Adds a run of free blocks; returns how many blocks it has.
+fn take(run: Extent, extents: &mut Extents) -> u32 {
+    if run.blocks > 0 {
+        extents.push(run);
+    }
+    run.blocks
+}
+
+const fn bytes(run: Extent) -> usize {
+    run.blocks as usize * BLOCK
 }
 
 const fn place(block: u32) -> usize {

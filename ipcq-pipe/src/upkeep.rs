@@ -57,3 +57,80 @@ impl Reclaim for Conduit {
         self.header().put.0.given.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::forget;
+    use std::sync::Arc;
+    use std::thread;
+
+    use ipcq_core::{Capacity, Identity, QueueOptions, Wait};
+
+    use super::*;
+    use crate::kernel::Pipe;
+    use crate::record::Extents;
+    use crate::size;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    const LONG: usize = 3 << 20;
+    /// More than what is kept, and less than a long message.
+    const LITTLE: u64 = 128 << 10;
+
+    /// A queue with one short message, behind much memory that was given back.
+    fn conduit() -> Result<Arc<Conduit>, Box<dyn std::error::Error>> {
+        let pipe = Pipe::unnamed()?;
+        let settled = size::settle(&pipe, 8, Capacity::Exactly(8))?;
+        let identity = Identity::new(crate::NAME, None, 1, 8, &QueueOptions::new());
+        let file = tempfile::tempfile_in("/dev/shm")?.into();
+        let conduit = Conduit::create(file, pipe, settled, identity)?;
+        // No thread shall give back anything here.
+        conduit.reaper().suppress();
+        let empty = conduit.bytes()?;
+        for len in [LONG, 5000] {
+            conduit.put(&[&vec![7; len]], Wait::No)?;
+        }
+        conduit.get(&mut Vec::new(), Wait::No)?;
+        conduit.upkeep(&|| true);
+        let bytes = conduit.bytes()?;
+        assert!(bytes < empty + LITTLE, "{bytes} bytes after {empty}");
+        Ok(conduit)
+    }
+
+    /// As a putter leaves it that is killed before its message has the memory that it reserved.
+    #[test]
+    fn memory_that_a_dead_putter_reserved_between_messages_is_given_back() -> Tested {
+        let conduit = conduit()?;
+        let before = conduit.bytes()?;
+        let reserve = || {
+            forget(conduit.header().put.0.lock.try_lock());
+            let (flow, mut extents) = (conduit.flow(), Extents::default());
+            let live = Live { head: flow.head(), tail: flow.tail().count() };
+            let blocks = u32::try_from(LONG / 2 / 1024).expect("some blocks");
+            assert_eq!(flow.pool().find(blocks, live, 7, &mut extents), blocks);
+            flow.pool().warm(&extents).expect("there is room");
+        };
+        thread::scope(|scope| scope.spawn(reserve).join()).expect("a thread that ends by itself");
+        assert!(conduit.bytes()? > before + (LONG / 4) as u64);
+        conduit.upkeep(&|| true);
+        let after = conduit.bytes()?;
+        assert!(after < before + LITTLE, "{after} bytes, {before} before");
+        Ok(())
+    }
+
+    #[test]
+    fn memory_that_was_given_back_is_had_again() -> Tested {
+        let conduit = conduit()?;
+        let message: Vec<u8> = (0..LONG / 2).map(|at| at.to_le_bytes()[0]).collect();
+        for _ in 0..3 {
+            conduit.put(&[&message], Wait::No)?;
+        }
+        let mut taken = Vec::new();
+        conduit.get(&mut taken, Wait::No)?;
+        for _ in 0..3 {
+            conduit.get(&mut taken, Wait::No)?;
+            assert!(taken == message);
+        }
+        Ok(())
+    }
+}
