@@ -254,3 +254,78 @@ impl<'a> Flow<'a> {
         self.map.header().head.0.store(to & COUNT, Ordering::Release); // H1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ipcq_core::os::shared_queue::SharedQueue;
+    use ipcq_core::os::two_lock::TwoLock;
+    use ipcq_core::{BackendErrorKind, Capacity, GetFault, Identity, QueueOptions, Wait};
+
+    use super::*;
+    use crate::conduit::Conduit;
+    use crate::record::Extent;
+    use crate::size;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    /// A queue with one message of `len` bytes.
+    fn conduit(len: usize) -> Result<Arc<Conduit>, Box<dyn std::error::Error>> {
+        let pipe = Pipe::unnamed()?;
+        let settled = size::settle(&pipe, 8, Capacity::Exactly(8))?;
+        let identity = Identity::new(crate::NAME, None, 1, 8, &QueueOptions::new());
+        let file = tempfile::tempfile_in("/dev/shm")?.into();
+        let conduit = Conduit::create(file, pipe, settled, identity)?;
+        conduit.put(&[&vec![7; len]], Wait::No)?;
+        Ok(conduit)
+    }
+
+    /// What a get says is damage; returns how much memory it took for the message.
+    fn get_finds_damage(conduit: &Conduit) -> Result<usize, Box<dyn std::error::Error>> {
+        let mut message = Vec::new();
+        match conduit.get(&mut message, Wait::No) {
+            Err(GetFault::Backend(error)) if error.kind() == BackendErrorKind::Damaged => {
+                Ok(message.capacity())
+            }
+            outcome => Err(format!("{outcome:?}, {} bytes", message.len()).into()),
+        }
+    }
+
+    #[test]
+    fn a_length_that_the_record_does_not_confirm_is_damage() -> Tested {
+        for (len, others) in [(40, [0, 39, 41]), (5000, [100, 4999, 5001])] {
+            for other in others {
+                let conduit = conduit(len)?;
+                conduit.flow().length_at(0).store(other, Ordering::Relaxed);
+                get_finds_damage(&conduit).map_err(|error| format!("{len} and {other}: {error}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_length_beyond_the_file_is_damage_and_not_believed() -> Tested {
+        let conduit = conduit(40)?;
+        conduit.flow().length_at(0).store(1 << 29, Ordering::Relaxed);
+        assert_eq!(get_finds_damage(&conduit)?, 0);
+        Ok(())
+    }
+
+    /// The mapping goes on there, and whoever touches it is killed.
+    #[test]
+    fn blocks_beyond_the_file_are_damage() -> Tested {
+        for first in [1 << 22, (1 << 24) - 1, u32::MAX] {
+            let conduit = conduit(5000)?;
+            let mut bytes = [0; LARGE];
+            conduit.flow().read(&mut bytes).map_err(|damage| format!("{damage:?}"))?;
+            let mut extents = Extents::default();
+            extents.push(Extent { first, blocks: 5 });
+            extents.write(&mut bytes);
+            conduit.flow().pipe.write(&bytes)?;
+            assert!(conduit.mapping().limit() > 1 << 22, "the mapping does not go on");
+            get_finds_damage(&conduit)?;
+        }
+        Ok(())
+    }
+}

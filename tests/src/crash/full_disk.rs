@@ -24,6 +24,8 @@ const AT_ONCE: Duration = Duration::from_millis(250);
 const SPARE: u64 = 64 << 10;
 /// Where the links begin, and the first chunk; see the layout in `ipcq-shm`.
 const HOLES: [i64; 2] = [64 << 10, 2112 << 10];
+/// What a queue may keep of the memory that it had.
+const LEFT: u64 = 1 << 20;
 /// The deadline of puts that must not wait for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,6 +43,7 @@ pub fn full_disk(make: impl FnOnce(&Path) -> Box<dyn Transport>, directory: &Pat
     let disk = Disk { directory, cell: &mut cell };
     let own = disk.fill_with_messages()?;
     let around = disk.fill_around()?;
+    disk.fill_given_back()?;
     disk.fill_in_a_batch()?;
     disk.create_on_a_full_disk()?;
     let holes = disk.open_with_holes()?;
@@ -118,6 +121,31 @@ impl Disk<'_, '_> {
         let all = [&held[..], &[message(9, 2 << 20)]].concat();
         self.comes_out(&all)?;
         Ok(all.len())
+    }
+
+    /// Memory between messages is given back, and then something else takes it: nobody may count on it any more.
+    fn fill_given_back(&self) -> Result<(), String> {
+        let (long, last) = (message(1, 3 << 20), message(2, 20_000));
+        let before = self.free()?;
+        for message in [message(0, 1000), long, last] {
+            self.put(message).map_err(|fault| fault.to_string())?;
+        }
+        for _ in 0..2 {
+            self.queue().get(&mut Vec::new(), Wait::No).map_err(|fault| fault.to_string())?;
+        }
+        let begin = Instant::now();
+        while self.free()? + LEFT < before {
+            if begin.elapsed() > PATIENCE {
+                return Err(format!("of {before} free bytes {} came back", self.free()?));
+            }
+            self.queue().stat().map_err(|error| error.to_string())?;
+        }
+        let filler = self.take_all_room()?;
+        no_room(&self.put(message(9, 2 << 20)).err().ok_or("there was room after all")?)?;
+        self.as_before(&[last])?;
+        std::fs::remove_file(filler).map_err(|error| error.to_string())?;
+        self.put(long).map_err(|fault| format!("with room again a put says: {fault}"))?;
+        self.comes_out(&[last, long])
     }
 
     /// A batch that does not fit: a prefix is in.

@@ -9,7 +9,7 @@ use ipcq_core::{Channel, QueueOptions, Transport, Wait};
 use super::cell::Cell;
 use super::helper::Helper;
 use super::ledger::{Message, message};
-use super::survey::survey;
+use super::survey::{RECLAIM, SPARE_BYTES, survey};
 use super::watchdog::stage;
 
 const HUGE: Message = message(99, 96 << 20);
@@ -37,6 +37,8 @@ pub fn huge(transport: &dyn Transport, directory: &Path) -> Result<String, Strin
         putter.kill().map_err(failed)?;
         tidying += usize::from(kill_in_the_middle_of_tidying(&cell)?);
         take_turns(&*cell.queue, &held)?;
+        // A later message has the number that the dead putter's would have had, and stays: it must not keep the memory.
+        given_back(&cell).map_err(|fault| format!("killed at {depth} bytes: {fault}"))?;
         let whole = [&held[..], &[HUGE]].concat();
         survey(&mut cell, &[held, whole]).map_err(|fault| format!("killed at {depth} bytes: {fault}"))?;
         slowest = slowest.max(cell.slowest);
@@ -76,6 +78,21 @@ fn take_turns(queue: &dyn Channel, held: &[Message]) -> Result<(), String> {
         queue.put(&[&bytes], Wait::timeout(LIMIT)).map_err(|fault| format!("a put says: {fault}"))?;
     }
     Ok(())
+}
+
+/// Waits until all but a little has been given back, though there are messages.
+fn given_back(cell: &Cell<'_>) -> Result<(), String> {
+    let begin = Instant::now();
+    loop {
+        let stat = cell.queue.stat().map_err(|error| format!("stat says: {error}"))?;
+        if stat.bytes <= cell.empty_bytes + SPARE_BYTES {
+            return Ok(());
+        }
+        if begin.elapsed() > RECLAIM {
+            return Err(format!("{} bytes in use with {} short messages", stat.bytes, stat.len));
+        }
+        std::thread::yield_now();
+    }
 }
 
 fn wait_until(cell: &Cell<'_>, reached: impl Fn(u64) -> bool) -> Result<(), String> {

@@ -13,9 +13,9 @@ const FIRST: Message = message(1 << 40, 48);
 /// No operation of a survivor may take longer than this, whatever the load of the machine.
 const LIMIT: Duration = Duration::from_secs(1);
 /// Storage may be this much above that of an empty queue.
-const SPARE_BYTES: u64 = 1 << 20;
+pub(super) const SPARE_BYTES: u64 = 1 << 20;
 /// Within this time what a dead process left must be reclaimed.
-const RECLAIM: Duration = Duration::from_millis(1_500);
+pub(super) const RECLAIM: Duration = Duration::from_millis(1_500);
 
 /// Checks that the queue works within bounds, holds exactly one of the `allowed` contents, takes exactly as many
 /// messages as its capacity, and keeps no more storage than an empty one.
