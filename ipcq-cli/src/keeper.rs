@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io, thread};
 
-use ipcq_core::{Capacity, Channel, CreateError, Lifetime, QueueName, QueueOptions, Transport};
+use ipcq_core::{
+    BackendErrorKind, Capacity, Channel, CreateError, Lifetime, QueueName, QueueOptions, Transport,
+};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -200,9 +202,11 @@ fn wait_for_the_end(transport: &dyn Transport, name: &QueueName, channel: &dyn C
 }
 
 fn look(transport: &dyn Transport, name: &QueueName, channel: &dyn Channel) -> Found {
+    // The queue itself may know what could not be looked up by its name.
+    let is_gone = || channel.is_closed().is_err_and(|error| error.kind() == BackendErrorKind::Gone);
     match transport.open(name) {
         Ok(found) if found.identity().incarnation == channel.identity().incarnation => Found::There,
-        Err(error) if !error.is_missing() => Found::Unknown,
+        Err(error) if !error.is_missing() && !is_gone() => Found::Unknown,
         // One of the same name is another queue.
         _ => Found::Removed,
     }

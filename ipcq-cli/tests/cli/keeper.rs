@@ -1,8 +1,10 @@
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getsid};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
 use crate::support::Sandbox;
 
@@ -61,7 +63,12 @@ fn a_keeper_holds_nothing_of_its_maker(sandbox: &Sandbox) {
     assert_ne!(getsid(None), Ok(keeper));
     let link = |what: &str| fs::read_link(format!("/proc/{keeper}/{what}")).expect("a link");
     assert_eq!(link("cwd"), Path::new("/"));
-    for standard in ["fd/0", "fd/1", "fd/2"] {
+    // It gives up its standard input when it has read there that the queue is wanted, for which nobody waits.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while link("fd/0") != Path::new("/dev/null") {
+        assert!(Instant::now() < deadline, "{:?}", link("fd/0"));
+    }
+    for standard in ["fd/1", "fd/2"] {
         assert_eq!(link(standard), Path::new("/dev/null"));
     }
 }
@@ -196,6 +203,23 @@ fn a_queue_without_descriptors_is_said_and_leaves_nothing(sandbox: &Sandbox) {
         sandbox.await_keepers("jobs", 0);
         assert_eq!(sandbox.files(), [""; 0]);
     }
+}
+
+/// It has one left, which does not do to look for the queue by its name. (Over ZeroMQ it is the host, and nobody could
+/// reach it to remove the queue.)
+#[test]
+fn a_keeper_that_ran_out_of_descriptors_ends_with_its_queue() {
+    let sandbox = Sandbox::new("pipe");
+    sandbox.ipcq("create jobs").done().says_nothing();
+    let keeper = keeper(&sandbox, "jobs");
+    let is_open = |number: &u64| fs::symlink_metadata(format!("/proc/{keeper}/fd/{number}")).is_ok();
+    let left = (0..).find(|number| !is_open(number)).expect("a number");
+    let limit = Rlimit { current: Some(left + 1), ..getrlimit(Resource::Nofile) };
+    let process = rustix::process::Pid::from_raw(keeper.as_raw());
+    prlimit(process, Resource::Nofile, limit).expect("it may have a limit");
+    sandbox.ipcq("rm jobs").done().says_nothing();
+    sandbox.await_keepers("jobs", 0);
+    assert_eq!(sandbox.files(), [""; 0]);
 }
 
 fn the_options_reach_the_queue(sandbox: &Sandbox) {
