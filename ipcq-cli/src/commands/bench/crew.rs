@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ipcq_core::{Channel, GetFault, QueueOptions, Transport, Wait};
 
 use super::job::{How, Job, Report};
-use super::raw_pipe::PacketPipe;
+use super::raw_pipe::RawPipe;
 use crate::args::Role;
 use crate::backend::label;
 use crate::commands::worker::Team;
@@ -75,7 +75,7 @@ impl Crew {
     /// Starts processes between which messages go forth and back through pipes. Jobs come by queues of `transport`.
     pub(super) fn start_on_pipes(
         transport: &dyn Transport,
-        [forth, back]: [PacketPipe; 2],
+        [forth, back]: [RawPipe; 2],
         shape: Shape,
         patience: Duration,
     ) -> Result<Self, Failure> {
@@ -84,7 +84,7 @@ impl Crew {
                 true => (Role::RawProducer, [&back, &forth]),
                 false => (Role::RawConsumer, [&forth, &back]),
             };
-            let streams = PacketPipe::streams(from, to)
+            let streams = RawPipe::streams(from, to)
                 .map_err(|error| Failure::system("a process could not be started", &error))?;
             team.start_between(streams, transport, &queues, role, number, 0)
         })

@@ -1,7 +1,9 @@
-//! A reference: kernel pipes between processes with nothing around them but one system call for each message.
+//! A reference: kernel pipes between processes with nothing around them but one system call for each message, or as many
+//! as it takes the kernel to move a long one.
 //!
-//! They are in packet mode (`O_DIRECT`), where a read gets what one write has put, so that any number of processes can
-//! write and read. A process has the pipe it reads from as its stdin, and the one it writes to as its stdout.
+//! For messages of up to a page they are in packet mode (`O_DIRECT`), where a read gets what one write has put, so that
+//! any number of processes can write and read. Longer messages would be torn by others, and go between two processes
+//! only. A process has the pipe it reads from as its stdin, and the one it writes to as its stdout.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -12,23 +14,31 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, read, write};
 
+use super::crew::Shape;
 use super::job::{How, Job, Report, Spin, get_each, ping, pong, put_each};
 
 /// The lengths of messages that are one packet.
-pub(super) const SIZES: RangeInclusive<usize> = 1..=4096;
+const PACKETS: RangeInclusive<usize> = 1..=4096;
 
 /// How large the pipes are made, in bytes: the most that every user is allowed by default.
 const ROOM: i32 = 1 << 20;
 
+/// Whether a pipe takes messages of `size` bytes between as many processes as `shape` says.
+pub(super) fn carries(size: usize, shape: Shape) -> bool {
+    PACKETS.contains(&size) || size > 0 && shape.producers == 1 && shape.consumers == 1
+}
+
 /// Both ends of a pipe.
-pub(super) struct PacketPipe {
+pub(super) struct RawPipe {
     reader: OwnedFd,
     writer: OwnedFd,
 }
 
-impl PacketPipe {
-    pub(super) fn new() -> io::Result<Self> {
-        let (reader, writer) = pipe2(OFlag::O_DIRECT | OFlag::O_CLOEXEC)?;
+impl RawPipe {
+    /// A pipe for messages of `size` bytes.
+    pub(super) fn new(size: usize) -> io::Result<Self> {
+        let mode = if PACKETS.contains(&size) { OFlag::O_DIRECT } else { OFlag::empty() };
+        let (reader, writer) = pipe2(mode | OFlag::O_CLOEXEC)?;
         // Where this user has too many pipes, it stays as large as it is.
         let _ = fcntl(&writer, FcntlArg::F_SETPIPE_SZ(ROOM));
         Ok(Self { reader, writer })
@@ -62,30 +72,29 @@ pub(super) fn set_blocking(from: impl AsFd, blocking: bool) -> Result<(), Errno>
     fcntl(&from, FcntlArg::F_SETFL(flags)).map(drop)
 }
 
-fn send(pipe: impl AsFd, message: &[u8]) -> Result<(), String> {
-    loop {
+fn send(pipe: impl AsFd, mut message: &[u8]) -> Result<(), String> {
+    while !message.is_empty() {
         match write(&pipe, message) {
             Err(Errno::EINTR) => {}
-            Ok(count) if count == message.len() => return Ok(()),
-            Ok(_) => return Err("a message was written in part".to_owned()),
+            // In packet mode all or nothing is written.
+            Ok(count) => message = &message[count..],
             Err(errno) => return Err(errno.to_string()),
         }
     }
+    Ok(())
 }
 
 fn receive(pipe: impl AsFd, message: &mut Vec<u8>, size: usize) -> Result<(), String> {
     message.resize(size, 0);
-    let mut spin = Spin::default();
-    loop {
-        match read(&pipe, message) {
+    let (mut spin, mut taken) = (Spin::default(), 0);
+    while taken < size {
+        match read(&pipe, &mut message[taken..]) {
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => spin.turn(),
             Ok(0) => return Err("the processes on the other side have ended".to_owned()),
-            Ok(count) => {
-                message.truncate(count);
-                return Ok(());
-            }
+            Ok(count) => taken += count,
             Err(errno) => return Err(errno.to_string()),
         }
     }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use ipcq_core::Transport;
 
 use super::crew::{Crew, Measured, Shape};
 use super::job::{How, Job};
-use super::raw_pipe::{self, PacketPipe};
+use super::raw_pipe::{self, RawPipe};
 use super::raw_socket::{self, Relay};
 use super::threads;
 use crate::backend;
@@ -31,11 +31,11 @@ impl Reference {
         capacity: usize,
         patience: Duration,
     ) -> Result<Self, Failure> {
-        if !backend::is_made_of_pipes(transport) || !raw_pipe::SIZES.contains(&size) {
+        if !backend::is_made_of_pipes(transport) || !raw_pipe::carries(size, shape) {
             return Ok(Self::Threads { capacity });
         }
         let failed = |error| Failure::system("a pipe to measure beside could not be made", &error);
-        let (forth, back) = (PacketPipe::new().map_err(failed)?, PacketPipe::new().map_err(failed)?);
+        let (forth, back) = (RawPipe::new(size).map_err(failed)?, RawPipe::new(size).map_err(failed)?);
         Ok(Self::RawPipes(Crew::start_on_pipes(transport, [forth, back], shape, patience)?))
     }
 
