@@ -297,6 +297,10 @@ impl Client {
         if self.host_is_dead() {
             return true;
         }
+        // Whether its messages are this process's must be known before the call can end.
+        if request.op == Op::Confirm {
+            return false;
+        }
         let waits = matches!(request.op, Op::Put | Op::Get) && request.flags & NO_WAIT == 0;
         let expired = match request.expires {
             _ if !waits => waited > PATIENCE,

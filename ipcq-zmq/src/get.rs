@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ipcq_core::{BackendErrorKind, Batch, GetFault, Limit, Wait};
 
 use crate::client::{Client, Failed};
+use crate::clock;
 use crate::socket::{Connection, Reply};
 use crate::wire::{Op, PIECE, Request, Status};
 
@@ -13,9 +14,19 @@ use crate::wire::{Op, PIECE, Request, Status};
 type Got<T> = Result<T, Failed>;
 
 /// What a reply to a get holds.
-enum Haul {
-    /// Messages, each in a frame; and how many were left in the queue.
-    Frames(Vec<Bytes>, u64),
+struct Haul {
+    content: Content,
+    /// The request that it answers.
+    id: u64,
+    /// How many messages were left in the queue.
+    left: u64,
+    /// From when on the broker may call it back, if it is not acknowledged by then; 0 for never.
+    recall_from: u64,
+}
+
+enum Content {
+    /// Messages, each in a frame.
+    Frames(Vec<Bytes>),
     /// The first piece of a message of this length.
     Long(Bytes, usize),
 }
@@ -28,26 +39,30 @@ impl Client {
         message: &mut Vec<u8>,
         wait: Wait,
     ) -> Got<Result<(), GetFault>> {
-        message.clear();
-        let haul = match self.haul(connection, 1, 0, message, wait)? {
-            Ok(haul) => haul,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        match haul {
-            Haul::Frames(frames, _) => {
-                let content = frames.first().map_or(&[][..], |frame| frame);
-                if let Err(error) = message.try_reserve(content.len()) {
-                    return self.leave(connection, error);
+        loop {
+            message.clear();
+            let haul = match self.haul(connection, 1, 0, usize::MAX, message, wait)? {
+                Ok(haul) => haul,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            let whole = match haul.content {
+                Content::Frames(frames) => {
+                    let content = frames.first().map_or(&[][..], |frame| frame);
+                    if let Err(error) = message.try_reserve(content.len()) {
+                        return self.leave(connection, error);
+                    }
+                    message.extend_from_slice(content);
+                    true
                 }
-                message.extend_from_slice(content);
-            }
-            Haul::Long(piece, len) => {
-                message.extend_from_slice(&piece);
-                self.fetch(connection, message, len)?;
+                Content::Long(piece, len) => {
+                    message.extend_from_slice(&piece);
+                    self.fetch(connection, message, len)?
+                }
+            };
+            if whole && self.acknowledge(connection, haul.id, haul.recall_from)? {
+                return Ok(Ok(()));
             }
         }
-        self.acknowledge(connection)?;
-        Ok(Ok(()))
     }
 
     /// Gets what is there, up to `limit`.
@@ -65,64 +80,63 @@ impl Client {
             // Only the first message of all may exceed the bytes that are asked for.
             let (wait, room) = if taken == 0 { (wait, usize::MAX) } else { (Wait::No, budget) };
             let messages = limit.max_messages() - taken;
-            let haul = match self.haul_within(connection, messages, budget, room, &mut long, wait)? {
+            let haul = match self.haul(connection, messages, budget, room, &mut long, wait)? {
                 Ok(haul) => haul,
                 Err(fault) if taken == 0 => return Ok(Err(fault)),
                 Err(_) => break,
             };
-            let left = match haul {
-                Haul::Frames(frames, left) => {
-                    let content = frames.iter().map(Bytes::len).sum();
-                    if let Err(error) = batch.try_reserve(frames.len(), content) {
-                        return if taken == 0 {
-                            self.leave(connection, error)
-                        } else {
-                            self.end(connection, taken)
-                        };
-                    }
-                    frames.iter().for_each(|frame| batch.push(frame));
-                    taken += frames.len();
-                    bytes = bytes.saturating_add(content);
-                    left
-                }
-                Haul::Long(piece, len) => {
-                    if let Err(error) = batch.try_reserve(1, len) {
-                        return if taken == 0 {
-                            self.leave(connection, error)
-                        } else {
-                            self.end(connection, taken)
-                        };
-                    }
-                    long.extend_from_slice(&piece);
-                    self.fetch(connection, &mut long, len)?;
-                    batch.push(&long);
-                    long = Vec::new();
-                    taken += 1;
-                    bytes = bytes.saturating_add(len);
-                    1
-                }
+            let left = haul.left;
+            let (count, content) = match &haul.content {
+                Content::Frames(frames) => (frames.len(), frames.iter().map(Bytes::len).sum()),
+                Content::Long(_, len) => (1, *len),
             };
+            if let Err(error) = batch.try_reserve(count, content) {
+                return if taken == 0 { self.leave(connection, error) } else { self.end(connection, taken) };
+            }
+            if !self.take(connection, haul, &mut long, batch)? {
+                continue;
+            }
+            taken += count;
+            bytes = bytes.saturating_add(content);
             if left == 0 || taken >= limit.max_messages() || bytes >= limit.max_bytes() {
                 break;
             }
         }
-        self.acknowledge(connection)?;
         Ok(Ok(taken))
     }
 
-    fn haul(
+    /// Appends what was sent to `batch`, once it is this process's; returns whether it is.
+    fn take(
         &self,
         connection: &mut Connection,
-        messages: usize,
-        bytes: usize,
-        into: &mut Vec<u8>,
-        wait: Wait,
-    ) -> Got<Result<Haul, GetFault>> {
-        self.haul_within(connection, messages, bytes, usize::MAX, into, wait)
+        haul: Haul,
+        long: &mut Vec<u8>,
+        batch: &mut Batch,
+    ) -> Got<bool> {
+        let Haul { content, id, recall_from, .. } = haul;
+        match content {
+            Content::Frames(frames) => {
+                let own = self.acknowledge(connection, id, recall_from)?;
+                if own {
+                    frames.iter().for_each(|frame| batch.push(frame));
+                }
+                Ok(own)
+            }
+            Content::Long(piece, len) => {
+                long.extend_from_slice(&piece);
+                let whole = self.fetch(connection, long, len)?;
+                let own = whole && self.acknowledge(connection, id, recall_from)?;
+                if own {
+                    batch.push(long);
+                }
+                *long = Vec::new();
+                Ok(own)
+            }
+        }
     }
 
     /// Takes messages; has room made in `into` before it takes a long one, which may have `most` bytes.
-    fn haul_within(
+    fn haul(
         &self,
         connection: &mut Connection,
         messages: usize,
@@ -136,7 +150,8 @@ impl Client {
             let mut request = Self::request(connection, Op::Get, wait);
             (request.a, request.b, request.c) = (messages as u64, bytes as u64, room as u64);
             let reply = self.exchange(connection, &request, &[])?;
-            let [_, len, left, ..] = reply.header.fields;
+            let [_, len, left, recall_from, _] = reply.header.fields;
+            let haul = |content| Ok(Haul { content, id: request.id, left, recall_from });
             let len = usize::try_from(len).unwrap_or(usize::MAX);
             return Ok(match Status::parse(reply.header.code) {
                 Some(Status::NeedsRoom) if len > most => Err(GetFault::Empty),
@@ -148,9 +163,9 @@ impl Client {
                     }
                     Err(error) => Err(self.no_memory_for(len, error)),
                 },
-                Some(Status::Msg) if len == 0 => Ok(Haul::Frames(reply.frames, left)),
+                Some(Status::Msg) if len == 0 => haul(Content::Frames(reply.frames)),
                 Some(Status::Msg) if len <= room => match reply.frames.into_iter().next() {
-                    Some(piece) if piece.len() <= len => Ok(Haul::Long(piece, len)),
+                    Some(piece) if piece.len() <= len => haul(Content::Long(piece, len)),
                     _ => Err(self.nonsense().into()),
                 },
                 _ => Err(self.refusal(&reply, wait)),
@@ -172,8 +187,8 @@ impl Client {
         }
     }
 
-    /// Fetches the rest of a long message, for which there is room.
-    fn fetch(&self, connection: &mut Connection, message: &mut Vec<u8>, len: usize) -> Got<()> {
+    /// Fetches the rest of a long message, for which there is room; returns whether it was not called back meanwhile.
+    fn fetch(&self, connection: &mut Connection, message: &mut Vec<u8>, len: usize) -> Got<bool> {
         // What is fetched belongs to a reply that is not acknowledged before all of it is here.
         let held = connection.acknowledged.saturating_sub(1);
         while message.len() < len {
@@ -181,23 +196,37 @@ impl Client {
             (request.ack, request.a) = (held, message.len() as u64);
             let reply = self.exchange(connection, &request, &[])?;
             match reply.frames.first() {
+                None if Status::parse(reply.header.code) == Some(Status::Error) => return Ok(false),
                 Some(piece) if !piece.is_empty() && piece.len() <= len - message.len() => {
                     message.extend_from_slice(piece);
                 }
                 _ => return Err(Failed::Backend(self.nonsense())),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Tells the broker that what it sent has arrived, before the caller learns of it: from here on it is this
-    /// process's, whatever happens.
-    fn acknowledge(&self, connection: &mut Connection) -> Got<()> {
+    /// Tells the broker that what it sent has arrived, before the caller learns of it; returns whether it is this
+    /// process's from here on, whatever happens. Who took so long that the broker may have called it back asks.
+    fn acknowledge(&self, connection: &mut Connection, id: u64, recall_from: u64) -> Got<bool> {
         let mut request = Request::new(Op::Ack, connection.next_id());
         request.ack = connection.acknowledged;
-        // A connection that is lost now is the broker's to notice; the messages are here.
-        let _ = connection.tell(&request);
-        Ok(())
+        let told = connection.tell(&request);
+        if told.is_ok() && (recall_from == 0 || clock::now() < recall_from) {
+            return Ok(true);
+        }
+        let mut request = Self::request(connection, Op::Confirm, Wait::Forever);
+        request.a = id;
+        let reply = match self.exchange(connection, &request, &[]) {
+            // Nobody is left to call it back.
+            Err(Failed::Backend(error)) if error.is_gone() => return Ok(true),
+            reply => reply?,
+        };
+        match Status::parse(reply.header.code) {
+            Some(Status::Ok) => Ok(true),
+            Some(Status::Empty) => Ok(false),
+            _ => Err(Failed::Backend(self.nonsense())),
+        }
     }
 
     /// As [`leave`](Self::leave), with what was taken before.

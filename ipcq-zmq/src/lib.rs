@@ -24,8 +24,11 @@
 //! # What happens when a participant is killed
 //!
 //! The kernel tells the broker. What the dead process waited for does not happen; a put that it was in is wholly there
-//! or not at all. A message that was sent to it and not acknowledged goes back to the head, as far as there is room.
-//! A client acknowledges before a get returns, so nothing is delivered twice.
+//! or not at all. A message that was sent to it and not acknowledged goes back to its place, unless one behind it has
+//! left by then. A client acknowledges before a get returns, so nothing is delivered twice.
+//!
+//! When a client is *stopped* while others wait, what it was sent last and has not acknowledged is called back for
+//! them after 25 ms.
 //!
 //! When the host is *stopped*, calls that do not wait say `Busy` and calls with a deadline say `Timeout` within 0.3 s
 //! of it; observers, `close` and `remove` fail after as long, for only the broker can answer them. These are the
@@ -68,10 +71,12 @@ mod clock;
 mod frames;
 mod get;
 mod handshake;
+mod past;
 mod peer;
 mod process;
 mod put;
 mod queue;
+mod recall;
 #[cfg(test)]
 mod schedule;
 mod serve;

@@ -20,6 +20,7 @@ use crate::admission;
 use crate::broker::{Body, Broker, ProcessId, Settings, Sink, Slot};
 use crate::clock;
 use crate::peer::{Got, Next, Peer, Stage};
+use crate::process;
 use crate::wire::{Header, Op, Status};
 
 /// How long a peer may take from being accepted to opening a session.
@@ -143,6 +144,7 @@ impl Server {
                 self.handle(now, event.data(), event.events());
             }
             self.broker.tick(now, &mut self.desk);
+            self.recall(now);
             if now >= self.next_look || self.deaf_until.is_some_and(|until| until <= now) {
                 self.look_over(now);
             }
@@ -306,6 +308,28 @@ impl Server {
                 peer.interest = interest.bits();
                 let _ = self.epoll.modify(&peer.stream, &mut EpollEvent::new(interest, key));
             }
+        }
+    }
+
+    /// Calls back what was sent to those who are stopped, for others who wait.
+    fn recall(&mut self, now: u64) {
+        let mut recalled = false;
+        while let Some((slot, process)) = self.broker.overdue() {
+            if !self.processes.get(&process).is_some_and(|process| process::is_stopped(process.pid)) {
+                break;
+            }
+            if let Some(&key) = self.desk.slots.get(&slot) {
+                // From here on it cannot send an acknowledgement any more; what it has sent before counts.
+                if let Some(peer) = self.desk.peers.get(&key) {
+                    let _ = peer.stream.shutdown(std::net::Shutdown::Read);
+                }
+                self.listen_to(now, key, true);
+                self.hang_up(now, key);
+            }
+            recalled |= self.broker.recall(slot);
+        }
+        if recalled {
+            self.broker.pump(&mut self.desk);
         }
     }
 

@@ -5,9 +5,9 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::laboratory::{self, on_each_backend};
+use crate::laboratory::{self, on_every_backend};
 
-on_each_backend!(q15_storm_at_capacity_1, q15_storm_at_capacity_16, q15_storm_at_capacity_1000);
+on_every_backend!(q15_storm_at_capacity_1, q15_storm_at_capacity_16, q15_storm_at_capacity_1000);
 
 /// Storms come one after the other: each keeps all processors busy.
 static ONE: Mutex<()> = Mutex::new(());
