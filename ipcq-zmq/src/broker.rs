@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
+use crate::numbers::NumberMap;
 use crate::session::{Parked, Session};
 use crate::store::Store;
 use crate::wire::{AUTO_CLOSE, Header, Op, PIECE, PRODUCER, REMOVED, RESUMED, Request, STAT_FIELDS, Status};
@@ -34,8 +35,6 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) enum Body<'a> {
     Nothing,
-    /// Frames as they travel, each with the flag for more.
-    Frames(&'a [u8]),
     /// The contents of frames.
     Contents(&'a [&'a [u8]]),
 }
@@ -60,7 +59,7 @@ pub(crate) struct Broker {
     pub(crate) gets: u64,
     /// Bytes of messages that are on their way in or out.
     pub(crate) moving: usize,
-    pub(crate) sessions: HashMap<Slot, Session>,
+    pub(crate) sessions: NumberMap<Session>,
     tokens: HashMap<[u8; 16], Slot>,
     next_slot: Slot,
     /// Those who wait, in the order in which they began to.
@@ -87,7 +86,7 @@ impl Broker {
             puts: 0,
             gets: 0,
             moving: 0,
-            sessions: HashMap::new(),
+            sessions: NumberMap::default(),
             tokens: HashMap::new(),
             next_slot: 1,
             putters: VecDeque::new(),
@@ -140,13 +139,13 @@ impl Broker {
         }
     }
 
-    /// Does what `request` asks for; `frames` is what came after its header. The reply may come later.
+    /// Does what `request` asks for; `content` is what came after its header. The reply may come later.
     pub(crate) fn request(
         &mut self,
         now: u64,
         slot: Slot,
         request: Request,
-        frames: Vec<u8>,
+        content: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), Violation> {
         self.now = now;
@@ -160,8 +159,8 @@ impl Broker {
         self.moving -= acknowledged;
         let id = request.id;
         match request.op {
-            Op::Put | Op::Get => return self.exchange(now, slot, request, frames, sink),
-            Op::Part => self.part(slot, &request, &frames, sink),
+            Op::Put | Op::Get => return self.exchange(now, slot, request, content, sink),
+            Op::Part => self.part(slot, &request, content, sink),
             Op::Fetch => self.fetch(slot, &request, sink),
             Op::Ack => {}
             Op::Bye => {
@@ -204,13 +203,19 @@ impl Broker {
             (self.store.bytes() + self.moving) as u64,
             self.puts,
             self.gets,
-            self.putters.len() as u64,
-            self.getters.len() as u64,
+            self.waiting(&self.putters),
+            self.waiting(&self.getters),
             in_flight as u64,
         ];
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
         let header = Header { code: Status::Stat as u8, flags: 0, id, fields: [numbers[0], 0, 0, 0, 0] };
         sink.reply(slot, header, Body::Contents(&[&bytes]));
+    }
+
+    /// How many wait in this line; some stand for several.
+    fn waiting(&self, line: &VecDeque<Slot>) -> u64 {
+        let parked = line.iter().filter_map(|slot| self.sessions.get(slot)?.parked.as_ref());
+        parked.map(|parked| parked.callers() as u64).sum()
     }
 
     /// Answers without a body.

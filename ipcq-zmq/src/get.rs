@@ -7,26 +7,27 @@ use ipcq_core::{BackendErrorKind, Batch, GetFault, Limit, Wait};
 
 use crate::client::{Client, Failed};
 use crate::clock;
+use crate::packed;
 use crate::socket::{Connection, Reply};
-use crate::wire::{Op, PIECE, Request, Status};
+use crate::wire::{Op, PIECE, Request, SOME, Status};
 
 /// What became of a get on a connection that works.
 type Got<T> = Result<T, Failed>;
 
 /// What a reply to a get holds.
-struct Haul {
-    content: Content,
+pub(crate) struct Haul {
+    pub(crate) content: Content,
     /// The request that it answers.
-    id: u64,
+    pub(crate) id: u64,
     /// How many messages were left in the queue.
     left: u64,
     /// From when on the broker may call it back, if it is not acknowledged by then; 0 for never.
-    recall_from: u64,
+    pub(crate) recall_from: u64,
 }
 
-enum Content {
-    /// Messages, each in a frame.
-    Frames(Vec<Bytes>),
+pub(crate) enum Content {
+    /// Messages, packed; how many there are, and how many bytes they have.
+    Packed(Bytes, usize, usize),
     /// The first piece of a message of this length.
     Long(Bytes, usize),
 }
@@ -41,13 +42,13 @@ impl Client {
     ) -> Got<Result<(), GetFault>> {
         loop {
             message.clear();
-            let haul = match self.haul(connection, 1, 0, usize::MAX, message, wait)? {
+            let haul = match self.haul(connection, 1, 0, message, wait)? {
                 Ok(haul) => haul,
                 Err(fault) => return Ok(Err(fault)),
             };
             let whole = match haul.content {
-                Content::Frames(frames) => {
-                    let content = frames.first().map_or(&[][..], |frame| frame);
+                Content::Packed(packed, ..) => {
+                    let content = packed::split_first(&packed).map_or(&[][..], |(content, _)| content);
                     if let Err(error) = message.try_reserve(content.len()) {
                         return self.leave(connection, error);
                     }
@@ -80,14 +81,14 @@ impl Client {
             // Only the first message of all may exceed the bytes that are asked for.
             let (wait, room) = if taken == 0 { (wait, usize::MAX) } else { (Wait::No, budget) };
             let messages = limit.max_messages() - taken;
-            let haul = match self.haul(connection, messages, budget, room, &mut long, wait)? {
+            let haul = match self.haul_within(connection, (messages, 0), budget, room, &mut long, wait)? {
                 Ok(haul) => haul,
                 Err(fault) if taken == 0 => return Ok(Err(fault)),
                 Err(_) => break,
             };
             let left = haul.left;
             let (count, content) = match &haul.content {
-                Content::Frames(frames) => (frames.len(), frames.iter().map(Bytes::len).sum()),
+                Content::Packed(_, count, content) => (*count, *content),
                 Content::Long(_, len) => (1, *len),
             };
             if let Err(error) = batch.try_reserve(count, content) {
@@ -115,10 +116,10 @@ impl Client {
     ) -> Got<bool> {
         let Haul { content, id, recall_from, .. } = haul;
         match content {
-            Content::Frames(frames) => {
+            Content::Packed(packed, ..) => {
                 let own = self.acknowledge(connection, id, recall_from)?;
                 if own {
-                    frames.iter().for_each(|frame| batch.push(frame));
+                    packed::iter(&packed).for_each(|message| batch.push(message));
                 }
                 Ok(own)
             }
@@ -135,11 +136,24 @@ impl Client {
         }
     }
 
-    /// Takes messages; has room made in `into` before it takes a long one, which may have `most` bytes.
-    fn haul(
+    /// Takes messages, each for another caller.
+    pub(crate) fn haul(
         &self,
         connection: &mut Connection,
         messages: usize,
+        bytes: usize,
+        into: &mut Vec<u8>,
+        wait: Wait,
+    ) -> Got<Result<Haul, GetFault>> {
+        let flags = if messages > 1 { SOME } else { 0 };
+        self.haul_within(connection, (messages, flags), bytes, usize::MAX, into, wait)
+    }
+
+    /// Takes messages; has room made in `into` before it takes a long one, which may have `most` bytes.
+    fn haul_within(
+        &self,
+        connection: &mut Connection,
+        (messages, flags): (usize, u16),
         bytes: usize,
         most: usize,
         into: &mut Vec<u8>,
@@ -149,7 +163,8 @@ impl Client {
         loop {
             let mut request = Self::request(connection, Op::Get, wait);
             (request.a, request.b, request.c) = (messages as u64, bytes as u64, room as u64);
-            let reply = self.exchange(connection, &request, &[])?;
+            request.flags |= flags;
+            let reply = self.exchange(connection, &request, Bytes::new())?;
             let [_, len, left, recall_from, _] = reply.header.fields;
             let haul = |content| Ok(Haul { content, id: request.id, left, recall_from });
             let len = usize::try_from(len).unwrap_or(usize::MAX);
@@ -163,7 +178,15 @@ impl Client {
                     }
                     Err(error) => Err(self.no_memory_for(len, error)),
                 },
-                Some(Status::Msg) if len == 0 => haul(Content::Frames(reply.frames)),
+                Some(Status::Msg) if len == 0 => {
+                    let packed = reply.frames.into_iter().next().unwrap_or_default();
+                    match packed::count(&packed) {
+                        Some((count, content)) if (1..=messages).contains(&count) => {
+                            haul(Content::Packed(packed, count, content))
+                        }
+                        _ => Err(self.nonsense().into()),
+                    }
+                }
                 Some(Status::Msg) if len <= room => match reply.frames.into_iter().next() {
                     Some(piece) if piece.len() <= len => haul(Content::Long(piece, len)),
                     _ => Err(self.nonsense().into()),
@@ -188,13 +211,13 @@ impl Client {
     }
 
     /// Fetches the rest of a long message, for which there is room; returns whether it was not called back meanwhile.
-    fn fetch(&self, connection: &mut Connection, message: &mut Vec<u8>, len: usize) -> Got<bool> {
+    pub(crate) fn fetch(&self, connection: &mut Connection, message: &mut Vec<u8>, len: usize) -> Got<bool> {
         // What is fetched belongs to a reply that is not acknowledged before all of it is here.
         let held = connection.acknowledged.saturating_sub(1);
         while message.len() < len {
             let mut request = Request::new(Op::Fetch, connection.next_id());
             (request.ack, request.a) = (held, message.len() as u64);
-            let reply = self.exchange(connection, &request, &[])?;
+            let reply = self.exchange(connection, &request, Bytes::new())?;
             match reply.frames.first() {
                 None if Status::parse(reply.header.code) == Some(Status::Error) => return Ok(false),
                 Some(piece) if !piece.is_empty() && piece.len() <= len - message.len() => {
@@ -208,16 +231,18 @@ impl Client {
 
     /// Tells the broker that what it sent has arrived, before the caller learns of it; returns whether it is this
     /// process's from here on, whatever happens. Who took so long that the broker may have called it back asks.
-    fn acknowledge(&self, connection: &mut Connection, id: u64, recall_from: u64) -> Got<bool> {
+    pub(crate) fn acknowledge(&self, connection: &mut Connection, id: u64, recall_from: u64) -> Got<bool> {
         let mut request = Request::new(Op::Ack, connection.next_id());
         request.ack = connection.acknowledged;
         let told = connection.tell(&request);
-        if told.is_ok() && (recall_from == 0 || clock::now() < recall_from) {
+        // From elsewhere nothing is called back.
+        let in_time = recall_from == 0 || connection.is_remote() || clock::now() < recall_from;
+        if told.is_ok() && in_time {
             return Ok(true);
         }
         let mut request = Self::request(connection, Op::Confirm, Wait::Forever);
         request.a = id;
-        let reply = match self.exchange(connection, &request, &[]) {
+        let reply = match self.exchange(connection, &request, Bytes::new()) {
             // Nobody is left to call it back.
             Err(Failed::Backend(error)) if error.is_gone() => return Ok(true),
             reply => reply?,
@@ -238,7 +263,11 @@ impl Client {
     }
 
     /// Gives back what there is no memory for: the session ends.
-    fn leave<T>(&self, connection: &mut Connection, error: TryReserveError) -> Got<Result<T, GetFault>> {
+    pub(crate) fn leave<T>(
+        &self,
+        connection: &mut Connection,
+        error: TryReserveError,
+    ) -> Got<Result<T, GetFault>> {
         let request = Request::new(Op::Bye, connection.next_id());
         let _ = connection.tell(&request);
         Err(Failed::Backend(self.lacking(0, error)))

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use ipcq_core::os::directory::QueueDirectory;
 use ipcq_core::os::process;
 use ipcq_core::{
@@ -14,6 +15,7 @@ use crate::NAME;
 use crate::client::{Client, Failed};
 use crate::past::Patience;
 use crate::share;
+use crate::together;
 use crate::wire::{Op, STAT_FIELDS, Status};
 
 /// A handle. Each counts as a producer of its process from its first put until it is dropped.
@@ -46,7 +48,7 @@ impl ZmqChannel {
         let client = &self.client;
         let reply = client.with_connection(Wait::No, |connection| {
             let request = Client::request(connection, op, Wait::Forever);
-            client.exchange(connection, &request, &[])
+            client.exchange(connection, &request, Bytes::new())
         });
         let reply = reply.map_err(|failed| client.plain(failed))?;
         match Status::parse(reply.header.code) {
@@ -64,7 +66,7 @@ impl ZmqChannel {
         let client = &self.client;
         let reply = client.with_connection(Wait::No, |connection| {
             let request = Client::request(connection, Op::Stat, Wait::Forever);
-            client.exchange(connection, &request, &[])
+            client.exchange(connection, &request, Bytes::new())
         });
         let reply = reply.map_err(|failed| client.plain(failed))?;
         if Status::parse(reply.header.code) == Some(Status::Gone) {
@@ -82,11 +84,16 @@ impl ZmqChannel {
 
     fn location(&self) -> String {
         let identity = self.identity();
-        match (&identity.name, &identity.directory) {
-            (Some(name), Some(directory)) => {
+        let location = match (&identity.reached_at, &identity.name, &identity.directory) {
+            (Some(address), ..) => return address.clone(),
+            (None, Some(name), Some(directory)) => {
                 directory.join(QueueDirectory::file_name(name, NAME)).display().to_string()
             }
             _ => "(anonymous socket)".to_owned(),
+        };
+        match self.client.port {
+            0 => location,
+            port => format!("{location} and TCP port {port}"),
         }
     }
 }
@@ -104,6 +111,9 @@ impl Channel for ZmqChannel {
         self.be_producer()?;
         let (client, patience) = (&self.client, Patience::of(wait));
         let wait = patience.wait;
+        if wait == Wait::Forever && together::fits(parts) {
+            return client.put_together(parts);
+        }
         let put = client.with_connection(wait, |connection| client.put(connection, parts, wait));
         put.unwrap_or_else(|failed| Err(client.put_fault(failed, wait))).map_err(|fault| patience.put(fault))
     }
@@ -111,6 +121,9 @@ impl Channel for ZmqChannel {
     fn get(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
         let (client, patience) = (&self.client, Patience::of(wait));
         let wait = patience.wait;
+        if wait == Wait::Forever {
+            return client.get_together(message);
+        }
         let got = client.with_connection(wait, |connection| client.get(connection, message, wait));
         got.unwrap_or_else(|failed| Err(client.get_fault(failed, wait))).map_err(|fault| patience.get(fault))
     }
@@ -203,7 +216,7 @@ impl Client {
     pub(crate) fn remove(&self) -> Result<bool, BackendError> {
         let reply = self.with_connection(Wait::No, |connection| {
             let request = Self::request(connection, Op::Remove, Wait::Forever);
-            self.exchange(connection, &request, &[])
+            self.exchange(connection, &request, Bytes::new())
         });
         let status = match reply {
             Ok(reply) => Status::parse(reply.header.code),

@@ -30,7 +30,7 @@ impl World {
         let mut confirm = self.request(at, Op::Confirm, Some(19));
         confirm.a = asked.request.id;
         let slot = self.clients[at].slot;
-        self.broker.request(self.now, slot, confirm, Vec::new(), &mut self.wires).expect("a question");
+        self.broker.request(self.now, slot, confirm, &[], &mut self.wires).expect("a question");
         let reply = self.wires.0.entry(slot).or_default().pop().expect("a reply at once");
         assert_eq!(reply.0.code, Status::Empty as u8);
         self.clients[at].id += 1;

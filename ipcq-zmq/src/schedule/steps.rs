@@ -10,6 +10,7 @@ pub(super) enum Step {
         messages: u8,
         wait: Option<u8>,
         long: bool,
+        some: bool,
     },
     Get {
         messages: u8,
@@ -31,8 +32,8 @@ pub(super) enum Step {
 pub(super) fn steps(clients: usize) -> impl Strategy<Value = Vec<(usize, Step)>> {
     let wait = || prop_oneof![Just(None), (0..20_u8).prop_map(Some)];
     let step = prop_oneof![
-        8 => (0..9_u8, wait(), prop::bool::weighted(0.2))
-            .prop_map(|(messages, wait, long)| Step::Put { messages, wait, long }),
+        8 => (0..9_u8, wait(), prop::bool::weighted(0.2), any::<bool>())
+            .prop_map(|(messages, wait, long, some)| Step::Put { messages, wait, long, some }),
         8 => (0..5_u8, wait()).prop_map(|(messages, wait)| Step::Get { messages, wait }),
         16 => Just(Step::Read),
         3 => Just(Step::Reconnect),
