@@ -11,7 +11,6 @@ use ipcq_zmq::ZmqTransport;
 
 use crate::failure::Failure;
 use crate::keeper;
-use crate::listen::{self, Listen};
 
 /// The transports that this version can use, the default first.
 pub(crate) const BUILT_IN: &[&str] = &["shm", "pipe", "zmq"];
@@ -46,8 +45,6 @@ pub(crate) struct Backends {
     chosen: Option<String>,
     /// Named in the environment: the one to make queues on, and the one meant when several hold a name.
     preferred: Option<String>,
-    /// Where the queue that is made is to listen.
-    listen: Listen,
 }
 
 /// A queue as it was named on the command line.
@@ -71,12 +68,7 @@ impl Backends {
             Some(name) if !name.is_empty() => Some(name.to_string_lossy().into_owned()),
             _ => None,
         };
-        Self { chosen: chosen.map(str::to_owned), preferred, listen: Listen::default() }
-    }
-
-    /// The same, for a queue that is to listen there.
-    pub(crate) fn listening(self, listen: &Listen) -> Self {
-        Self { listen: listen.clone(), ..self }
+        Self { chosen: chosen.map(str::to_owned), preferred }
     }
 
     /// The transport to make queues on.
@@ -116,7 +108,7 @@ impl Backends {
     fn make(&self, queue: &str, options: &QueueOptions) -> Result<Made, Failure> {
         let (transport, name) = self.place(queue)?;
         if keeper::is_needed(&*transport) {
-            return Ok(match keeper::start(&*transport, &name, options, &self.listen.arguments())? {
+            return Ok(match keeper::start(&*transport, &name, options)? {
                 Ok(channel) => Made::Now(channel),
                 Err(failure) => Made::Before(failure),
             });
@@ -135,12 +127,9 @@ impl Backends {
 
     /// Where `queue` is to be made.
     fn place(&self, queue: &str) -> Result<(Box<dyn Transport>, QueueName), Failure> {
-        if listen::is_address(queue) {
-            return Err(listen::no_name(queue));
-        }
         let named = self.named(queue)?;
         let transport = named.transport.as_deref().map_or_else(|| self.default(), transport)?;
-        Ok((self.listen.on(transport)?, named.name))
+        Ok((transport, named.name))
     }
 
     /// Opens `queue`, wherever it is.
@@ -167,23 +156,11 @@ impl Backends {
 
     /// Removes `queue`, which need not be sound enough to be opened; returns what messages to people call it.
     pub(crate) fn remove(&self, queue: &str) -> Result<String, Failure> {
-        if listen::is_address(queue) {
-            return Err(listen::no_removal(queue));
-        }
         let Named { name, .. } = &self.named(queue)?;
         let mut candidates = self.candidates(&self.named(queue)?)?;
         let gone = candidates.iter().position(|transport| is_left_behind(&**transport, name));
         let gone = gone.map(|place| candidates.remove(place));
-        let mut opened = Vec::new();
-        candidates.retain(|transport| {
-            let tried = transport.open(name);
-            let is_there = !is_missing(&tried);
-            opened.extend(is_there.then_some(tried));
-            is_there
-        });
-        if opened.len() > 1 && opened.iter().all(is_unknown) {
-            opened.pop().transpose()?;
-        }
+        candidates.retain(|transport| !is_missing(&transport.open(name)));
         match (self.the_one(queue, candidates, |transport| transport.name())?, gone) {
             (Some(transport), _) => {
                 transport.remove(name)?;
@@ -199,9 +176,6 @@ impl Backends {
 
     /// Opens `queue` where it is; `None` when it is nowhere.
     fn open_existing(&self, queue: &str) -> Result<Option<Arc<dyn Channel>>, Failure> {
-        if listen::is_address(queue) {
-            return listen::open(queue).map(Some);
-        }
         let named = self.named(queue)?;
         let found: Vec<_> = self
             .candidates(&named)?
@@ -209,9 +183,6 @@ impl Backends {
             .map(|transport| (transport.name(), transport.open(&named.name)))
             .filter(|(_, opened)| !is_missing(opened))
             .collect();
-        if found.len() > 1 && found.iter().all(|(_, opened)| is_unknown(opened)) {
-            return Ok(found.into_iter().map(|(_, opened)| opened).next().transpose()?);
-        }
         let found = self.the_one(queue, found, |(transport, _)| transport)?;
         Ok(found.map(|(_, opened)| opened).transpose()?)
     }
@@ -300,23 +271,6 @@ fn named(queue: &str) -> Result<Named, Failure> {
     }
     let name = QueueName::new(name).map_err(|error| Failure::failed(error.to_string()))?;
     Ok(Named { transport, name })
-}
-
-/// Whether nothing is known of a queue but that it could not be opened: what keeps one transport from its directory keeps
-/// others from it, too.
-const fn is_unknown(opened: &Result<Arc<dyn Channel>, OpenError>) -> bool {
-    matches!(opened, Err(OpenError::Backend(_)))
-}
-
-/// A transport whose queues listen at `address`, which other machines reach only if that is `public`.
-pub(crate) fn listening_at(address: &str, public: bool) -> Box<dyn Transport> {
-    let zmq = ZmqTransport::new();
-    Box::new(if public { zmq.listening_publicly(address) } else { zmq.listening(address) })
-}
-
-/// Opens the queue that listens at `address`.
-pub(crate) fn open_remote(address: &str) -> Result<Arc<dyn Channel>, OpenError> {
-    ZmqTransport::open_remote(address)
 }
 
 fn is_missing(opened: &Result<Arc<dyn Channel>, OpenError>) -> bool {

@@ -21,15 +21,9 @@ impl Diagnostics {
         Self { verbosity }
     }
 
-    /// Says what went wrong. What the exit status says as well is left out when the user wants quiet, and that the user
-    /// wanted an end always.
+    /// Says what went wrong. What the exit status says as well is left out when the user wants quiet.
     pub(crate) fn failure(&self, failure: &Failure) {
-        let says = match failure.status() {
-            Status::Failed | Status::OfCommand(_) => true,
-            Status::NothingToDo | Status::Closed => self.verbosity != Verbosity::Quiet,
-            Status::Interrupted(_) => false,
-        };
-        if says {
+        if failure.status() == Status::Failed || self.verbosity != Verbosity::Quiet {
             say(failure.text());
         }
     }
@@ -52,11 +46,13 @@ impl Diagnostics {
     pub(crate) fn has_audience(&self) -> bool {
         self.verbosity != Verbosity::Quiet && io::stderr().is_terminal()
     }
-}
 
-/// Whether the user likes colours: <https://no-color.org>.
-pub(crate) fn wants_colours() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    /// Replaces the line of progress on a terminal; an empty one removes it.
+    pub(crate) fn progress(&self, text: &str) {
+        if self.has_audience() {
+            let _ = write!(io::stderr(), "\r\x1b[K{text}");
+        }
+    }
 }
 
 /// Writes one line. `eprintln!` would panic where stderr cannot be written; there is nobody left to tell.

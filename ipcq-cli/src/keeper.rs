@@ -51,22 +51,17 @@ pub(crate) fn is_needed(transport: &dyn Transport) -> bool {
     transport.capabilities().lifetime != Lifetime::UntilRemoved
 }
 
-/// Starts a keeper that makes the queue `name` on `transport`, with the arguments `listen` besides, and returns the queue; or says that there is one of that
+/// Starts a keeper that makes the queue `name` on `transport`, and returns the queue; or says that there is one of that
 /// name already.
 pub(crate) fn start(
     transport: &dyn Transport,
     name: &QueueName,
     options: &QueueOptions,
-    listen: &[String],
 ) -> Result<Result<Arc<dyn Channel>, Failure>, Failure> {
     let failed = |error| Failure::system("the process that keeps the queue could not be started", &error);
     // The file that runs, even where its name was given to another one since.
     let mut command = Command::new("/proc/self/exe");
-    command
-        .arg0("ipcq")
-        .args(["--transport", transport.name(), "keeper"])
-        .args(arguments(name, options))
-        .args(listen);
+    command.arg0("ipcq").args(["--transport", transport.name(), "keeper"]).args(arguments(name, options));
     let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut keeper = streams.spawn().map_err(failed)?;
     let mut answer = String::new();
@@ -128,12 +123,6 @@ fn arguments(name: &QueueName, options: &QueueOptions) -> Vec<String> {
     if options.closes_by_itself() {
         arguments.push("--auto-close".to_owned());
     }
-    if options.is_acknowledged() {
-        arguments.push("--acknowledged".to_owned());
-    }
-    let limit = options.redelivery_limit().map(|times| format!("--max-redeliveries={times}"));
-    let lease = options.lease_time().map(|time| format!("--lease={}", humantime::format_duration(time)));
-    arguments.extend(limit.into_iter().chain(lease));
     arguments
 }
 

@@ -4,28 +4,23 @@
 //! ([`Queue`](crate::Queue)) is built over them in this crate and is the same on every backend.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::Wait;
-use crate::delivery::DeliveryTag;
-use crate::error::{
-    BackendError, BackendErrorKind, CreateError, DeliveryFault, GetFault, JoinFault, OpenError, PutFault,
-    RemoveError,
-};
-use crate::identity::Identity;
+use crate::error::{BackendError, CreateError, GetFault, OpenError, PutFault, RemoveError};
 use crate::message::{Batch, Limit};
 use crate::name::QueueName;
 use crate::options::QueueOptions;
-use crate::stat::Stat;
 use crate::system_limit::SystemLimit;
+use crate::{Wait, address::QueueAddress};
 
 /// A backend: it makes, opens, removes and lists queues.
 ///
 /// A transport value stands for one backend in one directory; it is cheap, holds no queue open, and may be used
 /// by many threads at once.
 pub trait Transport: fmt::Debug + Send + Sync {
-    /// The backend's name, lower case: what `--transport` takes and what [`QueueAddress`](crate::QueueAddress) records.
+    /// The backend's name, lower case: what `--transport` takes and what [`QueueAddress`] records.
     fn name(&self) -> &'static str;
 
     /// What queues of this backend can and cannot do.
@@ -123,12 +118,6 @@ impl Capabilities {
     pub const fn new(lifetime: Lifetime, max_capacity: usize, max_message: usize) -> Self {
         Self { lifetime, max_capacity, max_message, auto_close: true, acknowledged: false, anonymous: true }
     }
-
-    /// The same, with acknowledged delivery.
-    #[must_use]
-    pub const fn with_acknowledged(self) -> Self {
-        Self { acknowledged: true, ..self }
-    }
 }
 
 /// One queue of byte messages, as a backend supplies it.
@@ -150,8 +139,7 @@ pub trait Channel: fmt::Debug + Send + Sync {
     /// closed, `TooLong` for a message above the queue's limit; nothing was put in each case.
     fn put(&self, parts: &[&[u8]], wait: Wait) -> Result<(), PutFault>;
 
-    /// Gets one message, which replaces what is in `message`. On an acknowledged queue it is acknowledged by that, and
-    /// gone for good; [`get_delivery`](Self::get_delivery) hands one out that is not.
+    /// Gets one message, which replaces what is in `message`.
     ///
     /// # Blocking
     /// Until there is a message, as `wait` says.
@@ -248,56 +236,6 @@ pub trait Channel: fmt::Debug + Send + Sync {
         Ok(1 + more)
     }
 
-    /// Hands out one message of an acknowledged queue, which replaces what is in `message`: it is in flight until the
-    /// returned tag is [acknowledged](Self::acknowledge) or [given back](Self::give_back), its lease runs out, or this
-    /// process ends.
-    ///
-    /// # Blocking
-    /// Until there is a message, as `wait` says. On a closed queue, also while one is in flight that may come back.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get); the default fails, as for a queue that is not acknowledged.
-    fn get_delivery(&self, _message: &mut Vec<u8>, _wait: Wait) -> Result<DeliveryTag, GetFault> {
-        Err(not_acknowledged(self.identity()).into())
-    }
-
-    /// Removes the message of `tag` for good.
-    ///
-    /// # Errors
-    /// [`DeliveryFault::Expired`] when it is not this holder's any more; the default fails.
-    fn acknowledge(&self, _tag: &DeliveryTag) -> Result<(), DeliveryFault> {
-        Err(not_acknowledged(self.identity()).into())
-    }
-
-    /// Puts the message of `tag` back to its place, also into a closed queue.
-    ///
-    /// # Errors
-    /// As [`acknowledge`](Self::acknowledge).
-    fn give_back(&self, _tag: &DeliveryTag) -> Result<(), DeliveryFault> {
-        Err(not_acknowledged(self.identity()).into())
-    }
-
-    /// How many messages are in flight at an instant inside the call; none on a queue that is not acknowledged. Never
-    /// waits for another participant.
-    ///
-    /// # Errors
-    /// As [`len`](Self::len).
-    fn in_flight(&self) -> Result<usize, BackendError> {
-        self.len().map(|_| 0)
-    }
-
-    /// Waits until every message whose put took effect before has been acknowledged or dead-lettered.
-    ///
-    /// # Blocking
-    /// As `wait` says.
-    ///
-    /// # Errors
-    /// `Unfinished` only with [`Wait::No`], `Timeout` only with [`Wait::Until`]; the default fails, as for a queue that
-    /// is not acknowledged.
-    fn join(&self, _wait: Wait) -> Result<(), JoinFault> {
-        Err(not_acknowledged(self.identity()).into())
-    }
-
     /// Whether there is no message in the queue at an instant inside the call.
     ///
     /// # Errors
@@ -306,8 +244,7 @@ pub trait Channel: fmt::Debug + Send + Sync {
         self.len().map(|len| len == 0)
     }
 
-    /// Whether the queue holds as many messages as its capacity, those in flight included, at an instant inside the
-    /// call. The default counts none in flight.
+    /// Whether the queue holds as many messages as its capacity at an instant inside the call.
     ///
     /// # Errors
     /// As [`len`](Self::len).
@@ -316,9 +253,106 @@ pub trait Channel: fmt::Debug + Send + Sync {
     }
 }
 
-/// What a queue says that was not made for acknowledged delivery.
-#[cold]
-fn not_acknowledged(queue: &Identity) -> BackendError {
-    BackendError::new(BackendErrorKind::Unsupported, queue, "it was not made for acknowledged delivery")
-        .with_advice("make it with `acknowledged`")
+/// What was fixed when a queue was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// The backend's name.
+    pub transport: &'static str,
+    /// The queue's name; `None` for an anonymous queue.
+    pub name: Option<QueueName>,
+    /// The directory of a named queue.
+    pub directory: Option<PathBuf>,
+    /// Tells this queue from earlier and later ones of the same name.
+    pub incarnation: u128,
+    /// The codec that the queue's messages are written with.
+    pub codec: String,
+    /// How many messages the queue takes.
+    pub capacity: usize,
+    /// The longest message it takes, in bytes.
+    pub max_message: usize,
+    /// Whether it closes by itself when its last producer has left.
+    pub auto_close: bool,
+}
+
+impl Identity {
+    /// The identity of a queue that `transport` makes from `options`, with the capacity that was settled on.
+    #[must_use]
+    pub fn new(
+        transport: &'static str,
+        place: Option<(QueueName, PathBuf)>,
+        incarnation: u128,
+        capacity: usize,
+        options: &QueueOptions,
+    ) -> Self {
+        let (name, directory) = place.unzip();
+        Self {
+            transport,
+            name,
+            directory,
+            incarnation,
+            codec: options.codec_name().to_owned(),
+            capacity,
+            max_message: options.message_limit(),
+            auto_close: options.closes_by_itself(),
+        }
+    }
+
+    /// Where another process finds this queue; `None` for an anonymous one.
+    #[must_use]
+    pub fn address(&self) -> Option<QueueAddress> {
+        let (name, directory) = (self.name.clone()?, self.directory.clone()?);
+        Some(QueueAddress::new(self.transport, directory, name, self.incarnation))
+    }
+}
+
+/// `shm:jobs`, or `shm:(anonymous)`: how messages to people name a queue.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.as_ref().map_or("(anonymous)", QueueName::as_str);
+        write!(f, "{}:{name}", self.transport)
+    }
+}
+
+/// Everything that is known of a queue, for people to read. Each number is exact at an instant inside the call,
+/// not all at the same one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stat {
+    /// Messages in the queue.
+    pub len: usize,
+    /// Whether it is closed.
+    pub closed: bool,
+    /// Memory or disk in use for it, in bytes.
+    pub bytes: u64,
+    /// Messages put since it was made.
+    pub puts: u64,
+    /// Messages taken since it was made.
+    pub gets: u64,
+    /// Messages that are handed out and not acknowledged.
+    pub in_flight: usize,
+    /// Calls of living processes that wait for room.
+    pub waiting_putters: usize,
+    /// Calls of living processes that wait for a message.
+    pub waiting_getters: usize,
+    /// Where it lives.
+    pub location: String,
+}
+
+impl Stat {
+    /// The numbers of a queue with `len` messages, with nothing in flight, nobody waiting and no storage.
+    #[must_use]
+    pub fn new(len: usize, closed: bool, location: String) -> Self {
+        Self {
+            len,
+            closed,
+            bytes: 0,
+            puts: 0,
+            gets: 0,
+            in_flight: 0,
+            waiting_putters: 0,
+            waiting_getters: 0,
+            location,
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -13,9 +14,7 @@ use crate::frames::{self, MORE};
 use crate::handshake;
 use crate::peer::{Peer, Stage};
 use crate::process;
-use crate::remote::is_remote;
-use crate::server::{PROCESS, Process, REMOTE, Server};
-use crate::stream::Stream;
+use crate::server::{PROCESS, Process, Server};
 use crate::wire::{Header, Op, Request, Status};
 
 /// How many peers may be in the handshake at a time; beyond it the oldest goes.
@@ -31,38 +30,36 @@ pub(crate) fn spare() -> io::Result<OwnedFd> {
 }
 
 /// Tells a peer that there is no room for it, without hearing what it has to say.
-fn refuse(mut stream: &Stream, why: &io::Error) {
+fn refuse(mut stream: &UnixStream, why: &io::Error) {
     let header = Header { code: Status::NoRoom as u8, ..Header::default() };
     let mut words = handshake::greeting().to_vec();
     words.extend_from_slice(&handshake::ready("ROUTER"));
     frames::push(&mut words, MORE, &header.to_bytes());
     frames::push(&mut words, 0, why.to_string().as_bytes());
     // A new connection takes that much at once; one that is lost needs no answer.
-    let _ = stream.set_nonblocking().and_then(|()| stream.write_all(&words));
+    let _ = stream.set_nonblocking(true).and_then(|()| stream.write_all(&words));
 }
 
 impl Server {
-    /// Accepts who waits to be, at one of the listeners.
-    pub(crate) fn accept(&mut self, now: u64, at: usize) {
+    /// Accepts who waits to be.
+    pub(crate) fn accept(&mut self, now: u64) {
         for _ in 0..64 {
-            let Some(listener) = self.listeners.get(at) else { return };
-            match listener.accept() {
-                Ok(stream) => self.admit(now, stream),
+            match self.listener.accept() {
+                Ok((stream, _)) => self.admit(now, stream),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return self.accept_with_spare(now, at, &error),
+                Err(error) => return self.accept_with_spare(now, &error),
             }
         }
     }
 
     /// Accepts the next one in line, if there is one, when there is no file handle but the spare one. It takes the
     /// place of one that dawdles in the handshake, or is told why there is none.
-    fn accept_with_spare(&mut self, now: u64, at: usize, why: &io::Error) {
+    fn accept_with_spare(&mut self, now: u64, why: &io::Error) {
         self.spare = None;
-        let Some(listener) = self.listeners.get(at) else { return };
-        let accepted = listener.accept();
+        let accepted = self.listener.accept();
         let is_stuck = accepted.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
-        if let Ok(stream) = accepted {
+        if let Ok((stream, _)) = accepted {
             if self.drop_oldest_handshake(now).is_some() {
                 self.admit(now, stream);
             } else {
@@ -72,14 +69,12 @@ impl Server {
         self.spare = spare().ok();
         if self.spare.is_none() || is_stuck {
             // The listener would report itself again and again.
-            for listener in &self.listeners {
-                let _ = self.epoll.delete(listener);
-            }
+            let _ = self.epoll.delete(&self.listener);
             self.deaf_until = Some(now + BREATH);
         }
     }
 
-    fn admit(&mut self, now: u64, stream: Stream) {
+    fn admit(&mut self, now: u64, stream: UnixStream) {
         let process = loop {
             match self.look_at(&stream) {
                 Ok(Some(process)) => break process,
@@ -101,25 +96,17 @@ impl Server {
         peer.interest = interest.bits();
         self.desk.handshakes += 1;
         self.desk.peers.insert(key, peer);
-        self.desk.attend(key);
+        self.desk.busy.push(key);
     }
 
     /// The process at the other end of `stream`; `None` if it is not to be let in.
-    fn look_at(&mut self, stream: &Stream) -> io::Result<Option<ProcessId>> {
-        stream.set_nonblocking()?;
-        if self.desk.peers.len() >= PEERS_MAX {
-            return Ok(None);
-        }
-        let Stream::Unix(stream) = stream else {
-            let id = self.next_key | REMOTE;
-            self.next_key += 1;
-            return Ok(Some(id));
-        };
+    fn look_at(&mut self, stream: &UnixStream) -> io::Result<Option<ProcessId>> {
         let credentials = getsockopt(stream, PeerCredentials)?;
         let user = credentials.uid();
-        if !(self.open || user == geteuid().as_raw() || user == 0) {
+        if !(self.open || user == geteuid().as_raw() || user == 0) || self.desk.peers.len() >= PEERS_MAX {
             return Ok(None);
         }
+        stream.set_nonblocking(true)?;
         self.process_of(credentials.pid())
     }
 
@@ -149,13 +136,13 @@ impl Server {
         now: u64,
         key: u64,
         request: Request,
-        content: &[u8],
+        frames: &[u8],
     ) -> Result<(), &'static str> {
-        let Some(process) = self.desk.peers.get(&key).map(|peer| peer.process) else { return Ok(()) };
-        let owner = if request.op == Op::Hello { self.owner(process, content) } else { None };
         let Some(peer) = self.desk.peers.get_mut(&key) else { return Ok(()) };
-        match (request.op, owner) {
-            (Op::Expect, _) if !is_remote(process) => {
+        let process = peer.process;
+        let token = frames::split_first(frames).and_then(|(token, _)| <[u8; 16]>::try_from(token).ok());
+        match (request.op, token) {
+            (Op::Expect, _) => {
                 if request.a != 0 {
                     self.broker.register(process);
                 }
@@ -166,8 +153,7 @@ impl Server {
                 peer.reply(header, &Body::Nothing);
                 Ok(())
             }
-            (Op::Hello, Some((token, process))) => {
-                peer.process = process;
+            (Op::Hello, Some(token)) => {
                 let resumed = if token == [0; 16] {
                     false
                 } else {
@@ -183,8 +169,7 @@ impl Server {
                 let settings = &self.broker.settings;
                 let incarnation = settings.incarnation.to_be_bytes();
                 let contents = [incarnation.as_slice(), settings.codec.as_bytes(), settings.name.as_bytes()];
-                let mut welcome = self.broker.welcome(request.id, resumed, process);
-                welcome.fields[4] = self.listeners.last().map_or(0, |listener| listener.port().into());
+                let welcome = self.broker.welcome(request.id, resumed, process);
                 if let Some(peer) = self.desk.peers.get_mut(&key) {
                     peer.reply(welcome, &Body::Contents(&contents));
                 }

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-use crate::numbers::NumberMap;
 use crate::session::{Parked, Session};
 use crate::store::Store;
 use crate::wire::{AUTO_CLOSE, Header, Op, PIECE, PRODUCER, REMOVED, RESUMED, Request, STAT_FIELDS, Status};
@@ -35,6 +34,8 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) enum Body<'a> {
     Nothing,
+    /// Frames as they travel, each with the flag for more.
+    Frames(&'a [u8]),
     /// The contents of frames.
     Contents(&'a [&'a [u8]]),
 }
@@ -59,17 +60,13 @@ pub(crate) struct Broker {
     pub(crate) gets: u64,
     /// Bytes of messages that are on their way in or out.
     pub(crate) moving: usize,
-    pub(crate) sessions: NumberMap<Session>,
+    pub(crate) sessions: HashMap<Slot, Session>,
     tokens: HashMap<[u8; 16], Slot>,
     next_slot: Slot,
     /// Those who wait, in the order in which they began to.
     pub(crate) putters: VecDeque<Slot>,
     pub(crate) getters: VecDeque<Slot>,
     pub(crate) expiries: BTreeSet<(u64, Slot)>,
-    /// The time, as far as the broker has been told.
-    pub(crate) now: u64,
-    /// When to look for messages that can be called back.
-    pub(crate) recall_at: Option<u64>,
     /// Sessions without a connection, the longest gone first.
     kept: VecDeque<(u64, Slot)>,
     producers: HashSet<ProcessId>,
@@ -86,14 +83,12 @@ impl Broker {
             puts: 0,
             gets: 0,
             moving: 0,
-            sessions: NumberMap::default(),
+            sessions: HashMap::new(),
             tokens: HashMap::new(),
             next_slot: 1,
             putters: VecDeque::new(),
             getters: VecDeque::new(),
             expiries: BTreeSet::new(),
-            now: 0,
-            recall_at: None,
             kept: VecDeque::new(),
             producers: HashSet::new(),
             had_producer: false,
@@ -139,16 +134,15 @@ impl Broker {
         }
     }
 
-    /// Does what `request` asks for; `content` is what came after its header. The reply may come later.
+    /// Does what `request` asks for; `frames` is what came after its header. The reply may come later.
     pub(crate) fn request(
         &mut self,
         now: u64,
         slot: Slot,
         request: Request,
-        content: &[u8],
+        frames: Vec<u8>,
         sink: &mut impl Sink,
     ) -> Result<(), Violation> {
-        self.now = now;
         let Some(session) = self.sessions.get_mut(&slot) else {
             return Err(Violation("there is no such session"));
         };
@@ -159,18 +153,13 @@ impl Broker {
         self.moving -= acknowledged;
         let id = request.id;
         match request.op {
-            Op::Put | Op::Get => return self.exchange(now, slot, request, content, sink),
-            Op::Part => self.part(slot, &request, content, sink),
+            Op::Put | Op::Get => return self.exchange(now, slot, request, frames, sink),
+            Op::Part => self.part(slot, &request, &frames, sink),
             Op::Fetch => self.fetch(slot, &request, sink),
             Op::Ack => {}
             Op::Bye => {
-                self.end(slot, false);
+                self.end(slot);
                 self.pump(sink);
-            }
-            Op::Confirm => {
-                let stands = session.last.is_some_and(|last| last.id == request.a);
-                let status = if stands { Status::Ok } else { Status::Empty };
-                Self::say(sink, slot, status, id, [0; 5]);
             }
             Op::Stat => self.stat(slot, id, sink),
             Op::Close | Op::Remove | Op::Register | Op::Unregister => self.govern(slot, &request, sink),
@@ -203,19 +192,13 @@ impl Broker {
             (self.store.bytes() + self.moving) as u64,
             self.puts,
             self.gets,
-            self.waiting(&self.putters),
-            self.waiting(&self.getters),
+            self.putters.len() as u64,
+            self.getters.len() as u64,
             in_flight as u64,
         ];
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
         let header = Header { code: Status::Stat as u8, flags: 0, id, fields: [numbers[0], 0, 0, 0, 0] };
         sink.reply(slot, header, Body::Contents(&[&bytes]));
-    }
-
-    /// How many wait in this line; some stand for several.
-    fn waiting(&self, line: &VecDeque<Slot>) -> u64 {
-        let parked = line.iter().filter_map(|slot| self.sessions.get(slot)?.parked.as_ref());
-        parked.map(|parked| parked.callers() as u64).sum()
     }
 
     /// Answers without a body.
@@ -263,39 +246,37 @@ impl Broker {
         if self.kept.len() > KEPT_MAX
             && let Some((_, oldest)) = self.kept.pop_front()
         {
-            self.end(oldest, false);
+            self.end(oldest);
             self.pump(sink);
         }
     }
 
-    /// A process has died: its sessions end, and what they had not acknowledged goes back where it can.
+    /// A process has died: its sessions end, and what they had not acknowledged goes back.
     pub(crate) fn died(&mut self, process: ProcessId, sink: &mut impl Sink) {
-        let mut slots: Vec<Slot> =
+        let slots: Vec<Slot> =
             self.sessions.iter().filter(|(_, s)| s.process == process).map(|(slot, _)| *slot).collect();
-        // Who was sent messages last gives them back first, so that the others can, too.
-        let left =
-            |slot: &Slot| self.sessions.get(slot).and_then(|s| s.taken.as_ref()).map(|taken| taken.left);
-        slots.sort_by_key(|slot| std::cmp::Reverse(left(slot)));
         for slot in slots {
-            self.end(slot, true);
+            self.end(slot);
         }
         self.kept.retain(|(_, slot)| self.sessions.contains_key(slot));
         self.pump(sink);
         self.unregister(process, sink);
     }
 
-    /// Ends a session. What it had not acknowledged goes back to the head: out of order if need be, so that it is not
-    /// lost, but when its process is dead.
-    fn end(&mut self, slot: Slot, is_dead: bool) {
+    /// Ends a session; what it had not acknowledged goes back to the head, as far as there is room.
+    fn end(&mut self, slot: Slot) {
         self.unpark(slot);
         let Some(mut session) = self.sessions.remove(&slot) else { return };
         self.tokens.remove(&session.token);
         self.moving -= session.upload.len();
         let Some(taken) = session.taken.take() else { return };
         self.moving -= taken.bytes();
-        if !self.removed && (!is_dead || self.is_last(&taken)) {
-            self.give_back(taken);
+        if self.removed {
+            return;
         }
+        let room = self.settings.capacity.saturating_sub(self.store.len());
+        let returned = self.store.give_back(taken.messages, room);
+        self.gets -= returned as u64;
     }
 
     /// Takes a session's request out of those that wait.
@@ -320,7 +301,6 @@ impl Broker {
 
     /// Ends what has waited long enough at `now`.
     pub(crate) fn tick(&mut self, now: u64, sink: &mut impl Sink) {
-        self.now = now;
         while let Some(&(expires, slot)) = self.expiries.first()
             && expires <= now
         {
@@ -337,7 +317,7 @@ impl Broker {
             && expires <= now
         {
             self.kept.pop_front();
-            self.end(slot, false);
+            self.end(slot);
             ended = true;
         }
         if ended {
@@ -349,6 +329,6 @@ impl Broker {
     pub(crate) fn next_tick(&self) -> Option<u64> {
         let expiry = self.expiries.first().map(|(expires, _)| *expires);
         let kept = self.kept.front().map(|(expires, _)| *expires);
-        expiry.into_iter().chain(kept).chain(self.recall_at).min()
+        expiry.into_iter().chain(kept).min()
     }
 }

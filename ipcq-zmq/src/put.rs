@@ -6,12 +6,11 @@ use bytes::Bytes;
 use ipcq_core::{BackendErrorKind, Batch, PutFault, Wait};
 
 use crate::client::{Client, Failed};
-use crate::packed::{self, PREFIX};
 use crate::socket::{Connection, Reply};
 use crate::wire::{Op, PIECE, Status, UPLOADED};
 
 /// How many bytes of messages one request carries at most, the first message excepted.
-pub(crate) const REQUEST: usize = 256 << 10;
+const REQUEST: usize = 256 << 10;
 /// How many messages one request carries at most.
 const MESSAGES: usize = 4096;
 
@@ -34,12 +33,12 @@ impl Client {
         if len > PIECE {
             return self.put_long(connection, parts, wait);
         }
-        let mut content = Vec::new();
-        if let Err(error) = packed::push(&mut content, parts) {
-            return Ok(Err(self.no_memory(error)));
-        }
+        let message = match joined(parts, len) {
+            Ok(message) => message,
+            Err(error) => return Ok(Err(self.no_memory(error))),
+        };
         let request = Self::request(connection, Op::Put, wait);
-        let reply = self.exchange(connection, &request, content.into())?;
+        let reply = self.exchange(connection, &request, &[message])?;
         Ok(self.put_result(&reply, wait).1)
     }
 
@@ -61,14 +60,14 @@ impl Client {
             let mut request = Self::request(connection, Op::Part, Wait::Forever);
             request.a = offset;
             offset += piece.len() as u64;
-            let reply = self.exchange(connection, &request, piece)?;
+            let reply = self.exchange(connection, &request, &[piece])?;
             if Status::parse(reply.header.code) != Some(Status::Ok) {
                 return Ok(self.put_result(&reply, wait).1);
             }
         }
         let mut request = Self::request(connection, Op::Put, wait);
         request.flags |= UPLOADED;
-        let reply = self.exchange(connection, &request, Bytes::new())?;
+        let reply = self.exchange(connection, &request, &[])?;
         Ok(self.put_result(&reply, wait).1)
     }
 
@@ -110,20 +109,25 @@ impl Client {
             let result = self.put(connection, &[message], wait)?;
             return Ok((usize::from(result.is_ok()), result));
         }
-        let mut content = Vec::new();
-        let packed = content.try_reserve_exact(len + count * PREFIX).and_then(|()| {
-            batch.iter_from(from).take(count).try_for_each(|message| packed::push(&mut content, &[message]))
-        });
-        if let Err(error) = packed {
+        let mut bytes = Vec::new();
+        if let Err(error) = bytes.try_reserve_exact(len) {
             return Ok((0, Err(self.no_memory(error))));
         }
+        batch.iter_from(from).take(count).for_each(|message| bytes.extend_from_slice(message));
+        let bytes = Bytes::from(bytes);
+        let mut start = 0;
+        let cut = |message: &[u8]| {
+            let end = start + message.len();
+            bytes.slice(std::mem::replace(&mut start, end)..end)
+        };
+        let frames: Vec<Bytes> = batch.iter_from(from).take(count).map(cut).collect();
         let request = Self::request(connection, Op::Put, wait);
-        let reply = self.exchange(connection, &request, content.into())?;
+        let reply = self.exchange(connection, &request, &frames)?;
         Ok(self.put_result(&reply, wait))
     }
 
     /// How many messages went in, and why the rest did not.
-    pub(crate) fn put_result(&self, reply: &Reply, wait: Wait) -> (usize, Result<(), PutFault>) {
+    fn put_result(&self, reply: &Reply, wait: Wait) -> (usize, Result<(), PutFault>) {
         let [count, len, ..] = reply.header.fields;
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let max = self.identity().max_message;
@@ -143,11 +147,18 @@ impl Client {
         (size(count), result)
     }
 
-    pub(crate) fn no_memory(&self, source: TryReserveError) -> PutFault {
+    fn no_memory(&self, source: TryReserveError) -> PutFault {
         let what = "this process has no memory to send a message from";
         let error = self.error(BackendErrorKind::NoRoom, what);
         error.with_advice("free some and try again").with_source(source).into()
     }
+}
+
+fn joined(parts: &[&[u8]], len: usize) -> Result<Bytes, TryReserveError> {
+    let mut message = Vec::new();
+    message.try_reserve_exact(len)?;
+    parts.iter().for_each(|part| message.extend_from_slice(part));
+    Ok(message.into())
 }
 
 /// The bytes of several parts, cut anew.

@@ -4,7 +4,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use ipcq_core::os::directory::QueueDirectory;
 use ipcq_core::os::process;
 use ipcq_core::{
@@ -13,9 +12,7 @@ use ipcq_core::{
 
 use crate::NAME;
 use crate::client::{Client, Failed};
-use crate::past::Patience;
 use crate::share;
-use crate::together;
 use crate::wire::{Op, STAT_FIELDS, Status};
 
 /// A handle. Each counts as a producer of its process from its first put until it is dropped.
@@ -48,7 +45,7 @@ impl ZmqChannel {
         let client = &self.client;
         let reply = client.with_connection(Wait::No, |connection| {
             let request = Client::request(connection, op, Wait::Forever);
-            client.exchange(connection, &request, Bytes::new())
+            client.exchange(connection, &request, &[])
         });
         let reply = reply.map_err(|failed| client.plain(failed))?;
         match Status::parse(reply.header.code) {
@@ -66,7 +63,7 @@ impl ZmqChannel {
         let client = &self.client;
         let reply = client.with_connection(Wait::No, |connection| {
             let request = Client::request(connection, Op::Stat, Wait::Forever);
-            client.exchange(connection, &request, Bytes::new())
+            client.exchange(connection, &request, &[])
         });
         let reply = reply.map_err(|failed| client.plain(failed))?;
         if Status::parse(reply.header.code) == Some(Status::Gone) {
@@ -84,16 +81,11 @@ impl ZmqChannel {
 
     fn location(&self) -> String {
         let identity = self.identity();
-        let location = match (&identity.reached_at, &identity.name, &identity.directory) {
-            (Some(address), ..) => return address.clone(),
-            (None, Some(name), Some(directory)) => {
+        match (&identity.name, &identity.directory) {
+            (Some(name), Some(directory)) => {
                 directory.join(QueueDirectory::file_name(name, NAME)).display().to_string()
             }
             _ => "(anonymous socket)".to_owned(),
-        };
-        match self.client.port {
-            0 => location,
-            port => format!("{location} and TCP port {port}"),
         }
     }
 }
@@ -109,42 +101,31 @@ impl Channel for ZmqChannel {
 
     fn put(&self, parts: &[&[u8]], wait: Wait) -> Result<(), PutFault> {
         self.be_producer()?;
-        let (client, patience) = (&self.client, Patience::of(wait));
-        let wait = patience.wait;
-        if wait == Wait::Forever && together::fits(parts) {
-            return client.put_together(parts);
-        }
+        let client = &self.client;
         let put = client.with_connection(wait, |connection| client.put(connection, parts, wait));
-        put.unwrap_or_else(|failed| Err(client.put_fault(failed, wait))).map_err(|fault| patience.put(fault))
+        put.unwrap_or_else(|failed| Err(client.put_fault(failed, wait)))
     }
 
     fn get(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
-        let (client, patience) = (&self.client, Patience::of(wait));
-        let wait = patience.wait;
-        if wait == Wait::Forever {
-            return client.get_together(message);
-        }
+        let client = &self.client;
         let got = client.with_connection(wait, |connection| client.get(connection, message, wait));
-        got.unwrap_or_else(|failed| Err(client.get_fault(failed, wait))).map_err(|fault| patience.get(fault))
+        got.unwrap_or_else(|failed| Err(client.get_fault(failed, wait)))
     }
 
     fn put_many(&self, batch: &Batch, from: usize, wait: Wait) -> (usize, Result<(), PutFault>) {
         if let Err(error) = self.be_producer() {
             return (0, Err(error.into()));
         }
-        let patience = Patience::of(wait);
-        let (done, put) = self.client.put_many(batch, from, patience.wait);
-        (done, put.map_err(|fault| patience.put(fault)))
+        self.client.put_many(batch, from, wait)
     }
 
     fn get_many(&self, batch: &mut Batch, limit: Limit, wait: Wait) -> Result<usize, GetFault> {
         if limit.max_messages() == 0 {
             return Ok(0);
         }
-        let (client, patience) = (&self.client, Patience::of(wait));
-        let wait = patience.wait;
+        let client = &self.client;
         let got = client.with_connection(wait, |connection| client.get_many(connection, batch, limit, wait));
-        got.unwrap_or_else(|failed| Err(client.get_fault(failed, wait))).map_err(|fault| patience.get(fault))
+        got.unwrap_or_else(|failed| Err(client.get_fault(failed, wait)))
     }
 
     fn len(&self) -> Result<usize, BackendError> {
@@ -216,7 +197,7 @@ impl Client {
     pub(crate) fn remove(&self) -> Result<bool, BackendError> {
         let reply = self.with_connection(Wait::No, |connection| {
             let request = Self::request(connection, Op::Remove, Wait::Forever);
-            self.exchange(connection, &request, Bytes::new())
+            self.exchange(connection, &request, &[])
         });
         let status = match reply {
             Ok(reply) => Status::parse(reply.header.code),

@@ -1,11 +1,9 @@
 //! How a broker puts and gets, for those who wait and those who do not.
 
 use crate::broker::{Body, Broker, Sink, Slot, Violation};
-use crate::packed;
-use crate::recall::GRACE;
 use crate::session::{InFlight, Parked};
 use crate::store::{self, NotTaken, Taken, Wanted};
-use crate::wire::{Header, NO_WAIT, Op, PIECE, Request, SOME, Status, UPLOADED};
+use crate::wire::{Header, NO_WAIT, Op, PIECE, Request, Status, UPLOADED};
 
 /// A message of which this much has arrived is refused more while the process has little memory left: what else runs
 /// in it cannot be told that there is none.
@@ -20,13 +18,13 @@ impl Broker {
         now: u64,
         slot: Slot,
         request: Request,
-        content: &[u8],
+        frames: Vec<u8>,
         sink: &mut impl Sink,
     ) -> Result<(), Violation> {
         let Some(session) = self.sessions.get(&slot) else { return Ok(()) };
         match session.last {
             Some(last) if last.id == request.id => {
-                self.repeat(slot, last, now, sink);
+                self.repeat(slot, last, sink);
                 return Ok(());
             }
             Some(last) if last.id > request.id => return Err(Violation("the request is an old one")),
@@ -36,50 +34,45 @@ impl Broker {
             return Err(Violation("what the session got has not been acknowledged"));
         }
         let parked = match request.op {
-            Op::Put => self.prepare_put(slot, request, content)?,
+            Op::Put => self.prepare_put(slot, request, frames)?,
             _ => Self::prepare_get(request),
         };
         if request.expires != 0 && request.expires <= now {
             self.finish(slot, &parked, Status::Timeout, sink);
             return Ok(());
         }
-        self.attempt(slot, parked, content, sink);
+        self.attempt(slot, parked, sink);
         self.pump(sink);
         Ok(())
     }
 
-    fn repeat(&mut self, slot: Slot, last: Header, now: u64, sink: &mut impl Sink) {
-        match self.sessions.get_mut(&slot).and_then(|session| session.taken.as_mut()) {
-            Some(taken) if taken.id == last.id => {
-                taken.recall_from = now.saturating_add(GRACE);
-                Self::send_taken(slot, last, taken, sink);
-            }
+    fn repeat(&self, slot: Slot, last: Header, sink: &mut impl Sink) {
+        match self.sessions.get(&slot).and_then(|session| session.taken.as_ref()) {
+            Some(taken) if taken.id == last.id => Self::send_taken(slot, last, taken, sink),
             _ => sink.reply(slot, last, Body::Nothing),
         }
     }
 
-    /// The put that `request` asks for; its messages are in `content`, and its own only once it waits.
-    fn prepare_put(&self, slot: Slot, request: Request, content: &[u8]) -> Result<Parked, Violation> {
+    fn prepare_put(&self, slot: Slot, request: Request, mut frames: Vec<u8>) -> Result<Parked, Violation> {
         let max = self.settings.max_message;
         let uploaded = request.flags & UPLOADED != 0;
         if uploaded {
             let len = self.sessions.get(&slot).map_or(0, |session| session.upload.len());
             let too_long = (len > max).then_some(len);
             let total = usize::from(too_long.is_none());
-            let packed = Vec::new();
-            return Ok(Parked::Put { request, packed, at: 0, put: 0, total, too_long });
+            let frames = Vec::new();
+            return Ok(Parked::Put { request, frames, at: 0, put: 0, total, too_long });
         }
-        let Some((count, _)) = packed::count(content) else {
-            return Err(Violation("the messages of a put are not packed as they should be"));
+        let Some((count, too_long)) = store::normalize(&mut frames, max) else {
+            return Err(Violation("the messages of a put are not frames"));
         };
-        let too_long = packed::iter(content).enumerate().find(|(_, message)| message.len() > max);
         let total = too_long.map_or(count, |(index, _)| index);
-        let too_long = too_long.map(|(_, message)| message.len());
+        let too_long = too_long.map(|(_, len)| len);
         // A put that was interrupted goes on where it was.
         let interrupted = self.sessions.get(&slot).map_or((0, 0), |session| session.interrupted);
         let done = if interrupted.0 == request.id { interrupted.1.min(total) } else { 0 };
-        let (at, put, _) = packed::span(content, done, usize::MAX, usize::MAX);
-        Ok(Parked::Put { request, packed: Vec::new(), at, put, total, too_long })
+        let (at, put, _) = store::span(&frames, done, usize::MAX);
+        Ok(Parked::Put { request, frames, at, put, total, too_long })
     }
 
     fn prepare_get(request: Request) -> Parked {
@@ -88,10 +81,10 @@ impl Broker {
         Parked::Get { request, wanted }
     }
 
-    /// Does what it can of a request whose messages are `content`; what waits is parked behind the others.
-    fn attempt(&mut self, slot: Slot, mut parked: Parked, content: &[u8], sink: &mut impl Sink) {
+    /// Does what it can of a request; what waits is parked behind the others.
+    fn attempt(&mut self, slot: Slot, mut parked: Parked, sink: &mut impl Sink) {
         let status = match &mut parked {
-            Parked::Put { .. } => self.step_put(slot, &mut parked, content),
+            Parked::Put { .. } => self.step_put(slot, &mut parked),
             Parked::Get { request, wanted } => {
                 let (request, wanted) = (*request, *wanted);
                 match self.step_get(slot, request, wanted, sink) {
@@ -101,13 +94,7 @@ impl Broker {
             }
         };
         match status {
-            Status::Full | Status::Empty if parked.request().flags & NO_WAIT == 0 => {
-                if parked.keep(content).is_ok() {
-                    self.park(slot, parked);
-                } else {
-                    self.finish(slot, &parked, Status::NoRoom, sink);
-                }
-            }
+            Status::Full | Status::Empty if parked.request().flags & NO_WAIT == 0 => self.park(slot, parked),
             status => self.finish(slot, &parked, status, sink),
         }
     }
@@ -122,27 +109,20 @@ impl Broker {
         if expires != 0 {
             self.expiries.insert((expires, slot));
         }
-        self.watch_getters();
     }
 
     /// Puts as many messages as there is room for; `Full` when some are left.
-    fn step_put(&mut self, slot: Slot, parked: &mut Parked, content: &[u8]) -> Status {
-        let Parked::Put { request, at, put, total, too_long, .. } = parked else { return Status::Error };
+    fn step_put(&mut self, slot: Slot, parked: &mut Parked) -> Status {
+        let Parked::Put { request, frames, at, put, total, too_long } = parked else { return Status::Error };
         if self.closed {
             return Status::Closed;
         }
-        let now = self.room().min(*total - *put);
+        let room = self.settings.capacity.saturating_sub(self.store.len());
+        let now = room.min(*total - *put);
         if now > 0 {
             let stored = if request.flags & UPLOADED == 0 {
-                let rest = content.get(*at..).unwrap_or_default();
-                let all = now == *total - *put && too_long.is_none();
-                // All of it has been counted before.
-                let (end, count) = if all {
-                    (rest.len(), now)
-                } else {
-                    let (end, count, _) = packed::span(rest, now, usize::MAX, usize::MAX);
-                    (end, count)
-                };
+                let rest = frames.get(*at..).unwrap_or_default();
+                let (end, count, _) = store::span(rest, now, usize::MAX);
                 *at += end;
                 let overfull = self.is_overfull(end);
                 !overfull
@@ -161,7 +141,6 @@ impl Broker {
             self.puts += now as u64;
         }
         match too_long {
-            _ if *put < *total && *put > 0 && request.flags & SOME != 0 => Status::Ok,
             _ if *put < *total => Status::Full,
             Some(_) => Status::TooLong,
             None => Status::Ok,
@@ -194,18 +173,16 @@ impl Broker {
         let len = if let Taken::Long(message) = &messages { message.len() as u64 } else { 0 };
         let left = self.store.len() as u64;
         let header = Header { code: Status::Msg as u8, flags: 0, id, fields: [count, len, left, 0, 0] };
+        let taken = InFlight { id, messages };
         self.gets += count;
-        let (left, recall_from) = (self.gets, self.now.saturating_add(GRACE));
-        let taken = InFlight { id, messages, left, recall_from };
         self.moving += taken.bytes();
         session.last = Some(header);
         Self::send_taken(slot, header, session.taken.insert(taken), sink);
     }
 
-    fn send_taken(slot: Slot, mut header: Header, taken: &InFlight, sink: &mut impl Sink) {
-        header.fields[3] = taken.recall_from;
+    fn send_taken(slot: Slot, header: Header, taken: &InFlight, sink: &mut impl Sink) {
         match &taken.messages {
-            Taken::Packed { bytes, .. } => sink.reply(slot, header, Body::Contents(&[bytes])),
+            Taken::Frames { bytes, .. } => sink.reply(slot, header, Body::Frames(bytes)),
             Taken::Long(message) => {
                 sink.reply(slot, header, Body::Contents(&[message.piece(0).unwrap_or_default()]));
             }
@@ -241,23 +218,22 @@ impl Broker {
             } else if messages && !self.getters.is_empty() {
                 self.getters.pop_front()
             } else {
-                break;
+                return;
             };
-            let Some(slot) = next else { break };
-            let Some(mut parked) = self.take_parked(slot) else { continue };
+            let Some(slot) = next else { return };
+            let Some(parked) = self.take_parked(slot) else { continue };
             let putter = matches!(parked, Parked::Put { .. });
-            let content = parked.take_content();
-            self.attempt(slot, parked, &content, sink);
+            self.attempt(slot, parked, sink);
             // One that could go on only a part of its way keeps its turn.
             if putter && self.putters.back() == Some(&slot) {
                 self.putters.rotate_right(1);
             }
         }
-        self.watch_getters();
     }
 
     /// Adds a piece to a session's upload.
-    pub(crate) fn part(&mut self, slot: Slot, request: &Request, content: &[u8], sink: &mut impl Sink) {
+    pub(crate) fn part(&mut self, slot: Slot, request: &Request, frames: &[u8], sink: &mut impl Sink) {
+        let content = crate::frames::split_first(frames).map_or(&[][..], |(content, _)| content);
         let (max, overfull) = (self.settings.max_message, self.is_overfull(content.len()));
         let Some(session) = self.sessions.get_mut(&slot) else { return };
         let upload = &mut session.upload;

@@ -1,22 +1,17 @@
 //! What a broker knows of one session: a client's connection, and the next one should it be lost.
 
-use std::collections::TryReserveError;
-
 use crate::broker::ProcessId;
 use crate::store::{LongMessage, Taken, Wanted};
-use crate::wire::{Header, Request, SOME};
-
-/// How many callers one request can stand for in what is told of a queue.
-const CALLERS_MAX: usize = 1 << 16;
+use crate::wire::{Header, Request};
 
 /// A request that waits.
 #[derive(Debug)]
 pub(crate) enum Parked {
     Put {
         request: Request,
-        /// The messages that are not in the queue yet, packed, while it waits.
-        packed: Vec<u8>,
-        /// Where the first of them begins in what it is given.
+        /// The messages, as a store takes them.
+        frames: Vec<u8>,
+        /// Where the first one begins that is not in the queue yet.
         at: usize,
         /// How many are in the queue.
         put: usize,
@@ -38,36 +33,6 @@ impl Parked {
         }
     }
 
-    /// Keeps what is not in the queue yet of its messages, which are `content`.
-    pub(crate) fn keep(&mut self, content: &[u8]) -> Result<(), TryReserveError> {
-        if let Self::Put { packed, at, .. } = self {
-            let rest = content.get(*at..).unwrap_or_default();
-            packed.try_reserve_exact(rest.len())?;
-            packed.extend_from_slice(rest);
-            *at = 0;
-        }
-        Ok(())
-    }
-
-    /// The messages that it has kept.
-    pub(crate) fn take_content(&mut self) -> Vec<u8> {
-        match self {
-            Self::Put { packed, .. } => std::mem::take(packed),
-            Self::Get { .. } => Vec::new(),
-        }
-    }
-
-    /// How many callers wait for it.
-    pub(crate) fn callers(&self) -> usize {
-        match self {
-            Self::Put { request, put, total, .. } if request.flags & SOME != 0 => {
-                total.saturating_sub(*put).max(1)
-            }
-            Self::Get { request, wanted } if request.flags & SOME != 0 => wanted.messages.min(CALLERS_MAX),
-            _ => 1,
-        }
-    }
-
     /// How many messages it has put so far.
     pub(crate) const fn put(&self) -> usize {
         match self {
@@ -79,7 +44,7 @@ impl Parked {
     /// The bytes of messages that it holds.
     pub(crate) const fn bytes(&self) -> usize {
         match self {
-            Self::Put { packed, .. } => packed.len(),
+            Self::Put { frames, .. } => frames.len(),
             Self::Get { .. } => 0,
         }
     }
@@ -90,16 +55,12 @@ impl Parked {
 pub(crate) struct InFlight {
     pub(crate) id: u64,
     pub(crate) messages: Taken,
-    /// How many messages had left the queue when these had.
-    pub(crate) left: u64,
-    /// When they may be called back.
-    pub(crate) recall_from: u64,
 }
 
 impl InFlight {
     pub(crate) const fn bytes(&self) -> usize {
         match &self.messages {
-            Taken::Packed { bytes, .. } => bytes.len(),
+            Taken::Frames { bytes, .. } => bytes.len(),
             Taken::Long(message) => message.len(),
         }
     }

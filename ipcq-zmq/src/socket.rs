@@ -6,6 +6,7 @@
 //! receives may be dropped and made anew.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,8 +18,10 @@ use zeromq::{
     DealerSocket, Socket, SocketEvent, SocketOptions, SocketRecv, SocketSend, ZmqError, ZmqMessage,
 };
 
-use crate::spin::Habit;
 use crate::wire::{HEADER_LEN, Header, Op, RESUMED, Request, Status};
+
+/// How long a call looks for its reply before it sleeps.
+const SPIN: Duration = Duration::from_micros(50);
 
 /// How often a call that waits looks whether the host still lives.
 const LOOK: Duration = Duration::from_millis(250);
@@ -44,18 +47,6 @@ pub(crate) enum NoReply {
     Refused(String),
 }
 
-/// What a session over TCP says and expects.
-#[derive(Debug)]
-pub(crate) struct Remote {
-    /// What all sessions of this process say of themselves.
-    pub(crate) party: [u8; 16],
-    /// What the queue says of itself; at an address on the network another one may come to listen.
-    pub(crate) incarnation: u128,
-}
-
-/// The kind of error that says that another queue is at the address.
-pub(crate) const ANOTHER: io::ErrorKind = io::ErrorKind::AddrNotAvailable;
-
 /// A session on a connection.
 pub(crate) struct Connection {
     // Dropped before its runtime.
@@ -63,10 +54,8 @@ pub(crate) struct Connection {
     events: Receiver<SocketEvent>,
     /// When to look whether the host still lives. One clock for all calls: to set one costs a wake-up.
     clock: Interval,
-    habit: Habit,
     runtime: Runtime,
     token: [u8; 16],
-    remote: Option<Remote>,
     /// The number of the last request.
     id: u64,
     /// The number of the last reply.
@@ -82,41 +71,31 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects to the socket `endpoint` and opens the session `token`, which may take as long as `patience` says.
-    pub(crate) fn open(
-        endpoint: &str,
-        token: [u8; 16],
-        remote: Option<Remote>,
-        patience: Duration,
-    ) -> io::Result<Self> {
-        let (patience, start) = (patience.min(ATTEMPT), Instant::now());
+    /// Connects to the socket at `path` and opens the session `token`.
+    pub(crate) fn open(path: &Path, token: [u8; 16]) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().event_interval(7).build()?;
-        let (socket, events) = runtime.block_on(connect(endpoint, patience))?;
+        let (socket, events) = runtime.block_on(connect(path))?;
         let mut clock = {
             let _inside = runtime.enter();
             tokio::time::interval(LOOK)
         };
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (habit, id, acknowledged, is_spent) = (Habit::default(), 0, 0, false);
-        let mut new =
-            Self { socket, events, clock, habit, runtime, token, remote, id, acknowledged, is_spent };
-        new.greet(patience.saturating_sub(start.elapsed()))?;
+        let mut new = Self { socket, events, clock, runtime, token, id: 0, acknowledged: 0, is_spent: false };
+        new.greet()?;
         Ok(new)
     }
 
     /// Connects anew, to go on with the same session; returns whether the broker still knew it.
-    pub(crate) fn resume(&mut self, endpoint: &str) -> io::Result<bool> {
-        (self.socket, self.events) = self.runtime.block_on(connect(endpoint, ATTEMPT))?;
-        self.greet(ATTEMPT)
+    pub(crate) fn resume(&mut self, path: &Path) -> io::Result<bool> {
+        (self.socket, self.events) = self.runtime.block_on(connect(path))?;
+        self.greet()
     }
 
-    fn greet(&mut self, patience: Duration) -> io::Result<bool> {
-        let party = self.remote.as_ref().map_or(&[][..], |remote| &remote.party);
-        let token = Bytes::from([&self.token, party].concat());
+    fn greet(&mut self) -> io::Result<bool> {
+        let token = Bytes::copy_from_slice(&self.token);
         let hello = Request::new(Op::Hello, self.id);
-        let end = Instant::now() + patience;
-        match self.call(&hello, token, |_| Instant::now() > end) {
-            Ok(reply) if self.is_another(&reply) => Err(ANOTHER.into()),
+        let end = Instant::now() + ATTEMPT;
+        match self.call(&hello, vec![token], |_| Instant::now() > end) {
             Ok(reply) if Status::parse(reply.header.code) == Some(Status::Welcome) => {
                 Ok(reply.header.flags & RESUMED != 0)
             }
@@ -125,17 +104,6 @@ impl Connection {
             Err(NoReply::GivenUp) => Err(io::ErrorKind::TimedOut.into()),
             Err(NoReply::Refused(why)) => Err(io::Error::other(why)),
         }
-    }
-
-    /// Whether somebody else listens now where the queue was.
-    fn is_another(&self, welcome: &Reply) -> bool {
-        let expected = self.remote.as_ref().map(|remote| remote.incarnation.to_be_bytes());
-        expected.is_some_and(|expected| welcome.frames.first().is_none_or(|found| **found != expected))
-    }
-
-    /// Whether the broker may be on another machine.
-    pub(crate) const fn is_remote(&self) -> bool {
-        self.remote.is_some()
     }
 
     /// The number of a new request.
@@ -149,14 +117,14 @@ impl Connection {
     pub(crate) fn call(
         &mut self,
         request: &Request,
-        content: Bytes,
+        frames: Vec<Bytes>,
         is_over: impl Fn(Duration) -> bool,
     ) -> Result<Reply, NoReply> {
-        let Self { socket, events, clock, habit, runtime, .. } = self;
-        let message = message(request, content);
+        let Self { socket, events, clock, runtime, .. } = self;
+        let message = message(request, frames);
         let reply = runtime.block_on(async {
             socket.send(message).await.map_err(lost)?;
-            receive(socket, events, (clock, habit), request.id, &is_over).await
+            receive(socket, events, clock, request.id, &is_over).await
         })?;
         if Op::Hello as u8 != request.op as u8 {
             self.acknowledged = self.acknowledged.max(request.id);
@@ -167,24 +135,26 @@ impl Connection {
     /// Sends a request that has no reply, and sees to it that the kernel has it when this returns.
     pub(crate) fn tell(&mut self, request: &Request) -> Result<(), NoReply> {
         let Self { socket, runtime, .. } = self;
-        let message = message(request, Bytes::new());
+        let message = message(request, Vec::new());
         runtime.block_on(async {
             socket.send(message).await.map_err(lost)?;
-            // The crate's writer is a task of its own, which runs now. The kernel has room: the peer has just
-            // answered, and so read everything before.
-            tokio::task::yield_now().await;
+            // The crate's writer is a task of its own. The kernel has room: the peer has just answered, and so read
+            // everything before.
+            for _ in 0..2 {
+                tokio::task::yield_now().await;
+            }
             Ok(())
         })
     }
 }
 
-async fn connect(endpoint: &str, patience: Duration) -> io::Result<(DealerSocket, Receiver<SocketEvent>)> {
+async fn connect(path: &Path) -> io::Result<(DealerSocket, Receiver<SocketEvent>)> {
     let mut options = SocketOptions::default();
-    options.connect_timeout(patience);
+    options.connect_timeout(ATTEMPT);
     options.read_buffer(4096, 256 << 10, 8);
     let mut socket = DealerSocket::with_options(options);
     let events = socket.monitor();
-    match socket.connect(endpoint).await {
+    match socket.connect(&format!("ipc://{}", path.display())).await {
         Ok(()) => Ok((socket, events)),
         Err(ZmqError::Network(error)) => Err(error),
         Err(error) => Err(io::Error::other(error)),
@@ -195,26 +165,21 @@ async fn connect(endpoint: &str, patience: Duration) -> io::Result<(DealerSocket
 async fn receive(
     socket: &mut DealerSocket,
     events: &mut Receiver<SocketEvent>,
-    (clock, habit): (&mut Interval, &mut Habit),
+    clock: &mut Interval,
     id: u64,
     is_over: &impl Fn(Duration) -> bool,
 ) -> Result<Reply, NoReply> {
     let start = Instant::now();
-    let (mut spin, mut spinning) = (habit.spin(), true);
+    let mut spinning = true;
     loop {
         let message = if spinning {
-            // What is sent goes out first.
-            tokio::task::yield_now().await;
             match socket.recv().now_or_never() {
-                Some(message) => {
-                    habit.learn(&spin, true);
-                    message.map_err(lost)?
-                }
+                Some(message) => message.map_err(lost)?,
                 None => {
-                    spinning = spin.turn();
-                    if !spinning {
-                        habit.learn(&spin, false);
-                    }
+                    spinning = start.elapsed() < SPIN;
+                    // The broker may need this very processor to answer.
+                    std::thread::yield_now();
+                    tokio::task::yield_now().await;
                     continue;
                 }
             }
@@ -252,11 +217,9 @@ async fn receive(
     }
 }
 
-fn message(request: &Request, content: Bytes) -> ZmqMessage {
+fn message(request: &Request, frames: Vec<Bytes>) -> ZmqMessage {
     let mut message = ZmqMessage::from(Bytes::copy_from_slice(&request.header().to_bytes()));
-    if !content.is_empty() {
-        message.push_back(content);
-    }
+    frames.into_iter().for_each(|frame| message.push_back(frame));
     message
 }
 

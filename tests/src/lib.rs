@@ -2,7 +2,6 @@
 
 #[cfg(target_arch = "x86_64")]
 pub mod crash;
-pub mod deliveries;
 pub mod history;
 pub mod messages;
 pub mod model;

@@ -25,13 +25,6 @@ macro_rules! on_each_transport {
                 super::$test("shm");
             })*
         }
-
-        mod zmq {
-            $(#[test]
-            fn $test() {
-                super::$test("zmq");
-            })*
-        }
     };
 }
 pub(crate) use on_each_transport;

@@ -3,7 +3,6 @@
 use ipcq_core::{BackendError, Channel, QueueName};
 use serde::Serialize;
 
-use super::prometheus::exposition;
 use crate::args::Format;
 use crate::backend::Backends;
 use crate::failure::Failure;
@@ -12,28 +11,26 @@ use crate::output::print;
 /// Everything that is known of a queue, as it is printed.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    pub(super) name: Option<String>,
-    pub(super) transport: &'static str,
-    pub(super) len: usize,
-    pub(super) capacity: usize,
-    pub(super) bytes: u64,
-    pub(super) closed: bool,
-    pub(super) puts: u64,
-    pub(super) gets: u64,
-    pub(super) in_flight: usize,
-    pub(super) redelivered: u64,
-    pub(super) waiting_putters: usize,
-    pub(super) waiting_getters: usize,
-    pub(super) codec: String,
-    pub(super) max_message: usize,
-    pub(super) auto_close: bool,
-    pub(super) acknowledged: bool,
-    pub(super) location: String,
+    name: Option<String>,
+    transport: &'static str,
+    len: usize,
+    capacity: usize,
+    bytes: u64,
+    closed: bool,
+    puts: u64,
+    gets: u64,
+    in_flight: usize,
+    waiting_putters: usize,
+    waiting_getters: usize,
+    codec: String,
+    max_message: usize,
+    auto_close: bool,
+    location: String,
 }
 
 impl Report {
     /// What each column of [`row`](Self::row) is.
-    pub(super) const COLUMNS: [&str; 17] = [
+    pub(super) const COLUMNS: [&str; 15] = [
         "name",
         "transport",
         "len",
@@ -43,20 +40,18 @@ impl Report {
         "puts",
         "gets",
         "in_flight",
-        "redelivered",
         "waiting_putters",
         "waiting_getters",
         "codec",
         "max_message",
         "auto_close",
-        "acknowledged",
         "location",
     ];
 
     pub(super) fn of(channel: &dyn Channel) -> Result<Self, BackendError> {
         let (identity, stat) = (channel.identity(), channel.stat()?);
         Ok(Self {
-            name: identity.name.as_ref().map(QueueName::to_string).or_else(|| identity.reached_at.clone()),
+            name: identity.name.as_ref().map(QueueName::to_string),
             transport: identity.transport,
             len: stat.len,
             capacity: identity.capacity,
@@ -65,13 +60,11 @@ impl Report {
             puts: stat.puts,
             gets: stat.gets,
             in_flight: stat.in_flight,
-            redelivered: stat.redelivered,
             waiting_putters: stat.waiting_putters,
             waiting_getters: stat.waiting_getters,
             codec: identity.codec.clone(),
             max_message: identity.max_message,
             auto_close: identity.auto_close,
-            acknowledged: identity.acknowledged,
             location: stat.location,
         })
     }
@@ -81,7 +74,7 @@ impl Report {
         serde_json::to_string(self).map_err(|error| Failure::failed(error.to_string()))
     }
 
-    pub(super) fn row(&self) -> [String; 17] {
+    pub(super) fn row(&self) -> [String; 15] {
         let yes_or_no = |yes| if yes { "yes" } else { "no" }.to_owned();
         [
             self.name.clone().unwrap_or_default(),
@@ -93,13 +86,11 @@ impl Report {
             self.puts.to_string(),
             self.gets.to_string(),
             self.in_flight.to_string(),
-            self.redelivered.to_string(),
             self.waiting_putters.to_string(),
             self.waiting_getters.to_string(),
             self.codec.clone(),
             self.max_message.to_string(),
             yes_or_no(self.auto_close),
-            yes_or_no(self.acknowledged),
             self.location.clone(),
         ]
     }
@@ -110,7 +101,6 @@ pub(super) fn run(backends: &Backends, queue: &str, format: Format) -> Result<()
     let report = Report::of(&*channel)?;
     match format {
         Format::Json => print(&(report.json()? + "\n")),
-        Format::Prometheus => print(&exposition(&[report])),
         Format::Text => {
             let lines = Report::COLUMNS.iter().zip(report.row());
             print(&lines.map(|(column, value)| format!("{column:<16} {value}\n")).collect::<String>())

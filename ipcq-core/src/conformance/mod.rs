@@ -9,7 +9,6 @@
 //!
 //! The list of behaviours is in `suite.rs`, once; a test of this crate compares it with the functions there are.
 
-pub mod acknowledged;
 pub mod auto_close;
 pub mod batches;
 mod bounds;
@@ -19,11 +18,8 @@ pub mod fairness;
 pub mod faults;
 pub mod handles;
 mod helper;
-pub mod holders;
 mod in_directory;
-pub mod joining;
 pub mod life;
-pub mod limits;
 pub mod names;
 pub mod observers;
 pub mod order;

@@ -5,7 +5,6 @@
 //! another process.
 
 mod channel;
-mod deliveries;
 mod state;
 
 use std::collections::BTreeMap;
@@ -17,11 +16,10 @@ use self::channel::MemoryChannel;
 use self::state::Shared;
 use crate::address::QueueAddress;
 use crate::error::{BackendError, CreateError, OpenError, RemoveError};
-use crate::identity::Identity;
 use crate::name::QueueName;
 use crate::options::QueueOptions;
 use crate::registry::register_transport;
-use crate::transport::{Capabilities, Channel, Lifetime, Transport};
+use crate::transport::{Capabilities, Channel, Identity, Lifetime, Transport};
 
 const NAME: &str = "memory";
 
@@ -91,33 +89,23 @@ impl Transport for MemoryTransport {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities::new(Lifetime::UntilRemoved, usize::MAX >> 1, isize::MAX.cast_unsigned())
-            .with_acknowledged()
     }
 
     fn create(&self, name: &QueueName, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {
         let capacity = options.settle(NAME, &self.capabilities())?;
-        let dead_letters = options.dead_letter_name(name)?;
-        let identity = |name: &QueueName, options: &QueueOptions| {
-            let place = Some((name.clone(), self.space.directory.clone()));
-            Identity::new(NAME, place, incarnation(), capacity, options)
-        };
+        let place = Some((name.clone(), self.space.directory.clone()));
+        let shared = Shared::new(Identity::new(NAME, place, incarnation(), capacity, options));
         let mut queues = lock(&self.space.queues);
         if queues.contains_key(name) {
-            return Err(CreateError::exists(format_args!("{NAME}:{name}")));
+            return Err(CreateError::exists(shared.identity()));
         }
-        if let Some(dead) = &dead_letters {
-            let made = || Shared::new(identity(dead, &options.of_dead_letters()), None);
-            queues.entry(dead.clone()).or_insert_with(made);
-        }
-        let dead_letters = dead_letters.map(|dead| (Arc::downgrade(&self.space), dead));
-        let shared = Shared::new(identity(name, options), dead_letters);
         queues.insert(name.clone(), shared.clone());
         Ok(Arc::new(MemoryChannel::new(shared, Some(self.clone()))))
     }
 
     fn create_anonymous(&self, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {
-        let capacity = options.settle_anonymous(NAME, &self.capabilities())?;
-        let shared = Shared::new(Identity::new(NAME, None, incarnation(), capacity, options), None);
+        let capacity = options.settle(NAME, &self.capabilities())?;
+        let shared = Shared::new(Identity::new(NAME, None, incarnation(), capacity, options));
         Ok(Arc::new(MemoryChannel::new(shared, None)))
     }
 

@@ -194,7 +194,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     }
 
     #[cold]
-    pub(super) fn undecoded(&self, bytes: Vec<u8>, failure: DecodeFailure) -> DecodeError {
+    fn undecoded(&self, bytes: Vec<u8>, failure: DecodeFailure) -> DecodeError {
         DecodeError::new(self.label.clone(), C::NAME, bytes, failure)
     }
 }

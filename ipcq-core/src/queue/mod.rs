@@ -1,7 +1,5 @@
 //! The typed handle of a queue: what programs use, the same on every transport.
 
-mod acknowledged;
-mod delivery;
 mod get;
 mod iter;
 mod put;
@@ -14,17 +12,13 @@ use std::marker::PhantomData;
 use std::process::Command;
 use std::sync::Arc;
 
-pub use self::acknowledged::AcknowledgedQueue;
-pub use self::delivery::{Delivery, Receipt};
 pub use self::iter::{Iter, TryIter};
 use crate::address::QueueAddress;
 use crate::codec::{Bytes, Codec, DefaultCodec};
 use crate::error::{BackendError, CreateError, OpenError, RemoveError};
-use crate::identity::Identity;
 use crate::name::QueueName;
 use crate::options::QueueOptions;
-use crate::stat::Stat;
-use crate::transport::{Channel, Transport};
+use crate::transport::{Channel, Identity, Stat, Transport};
 
 /// A bounded queue of messages of type `T` between processes.
 ///
@@ -33,9 +27,6 @@ use crate::transport::{Channel, Transport};
 /// ceremony: what was put stays put.
 ///
 /// `C` is the [codec](Codec) that messages are written with; the queue records its name.
-///
-/// A get takes the message for good, also from a queue that was made for acknowledged delivery; use an
-/// [`AcknowledgedQueue`] where it must not be lost with its taker.
 ///
 /// ```
 /// use ipcq_core::memory::MemoryTransport;

@@ -1,16 +1,12 @@
-//! `get`: messages out of a queue onto stdout, or to commands.
-
-mod exec;
-mod terms;
+//! `get`: messages out of a queue onto stdout.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipcq_core::{Batch, Channel, DeliveryTag, GetFault, Limit, Wait};
+use ipcq_core::{Batch, Channel, GetFault, Limit, Wait};
 
-use self::terms::Terms;
 use super::put::messages;
-use crate::args::{Framing, GetArgs};
+use crate::args::{AmountArgs, Framing, GetArgs, WaitArgs};
 use crate::backend::{Backends, label};
 use crate::closed_stdout;
 use crate::diagnostics::Diagnostics;
@@ -24,11 +20,6 @@ const BATCH: usize = AHEAD / 4;
 const LOOK_AT_STDOUT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(backends: &Backends, args: &GetArgs, diagnostics: &Diagnostics) -> Result<(), Failure> {
-    let terms = Terms { amount: args.amount, wait: args.wait };
-    if let Some(words) = &args.exec {
-        let (channel, task) = (backends.open(&args.queue)?, exec::Task::new(words)?);
-        return exec::run(&*channel, terms, &task, args.jobs, *diagnostics);
-    }
     let channel = backends.open(&args.queue)?;
     let framing = Framing::from(args.framing);
     check_lengths(&*channel, framing)?;
@@ -38,7 +29,7 @@ pub(super) fn run(backends: &Backends, args: &GetArgs, diagnostics: &Diagnostics
     }
     let output =
         Output::new(framing).map_err(|error| Failure::system("stdout could not be written", &error))?;
-    let mut getter = Getter::new(channel, terms, output, *diagnostics);
+    let mut getter = Getter::new(channel, args, output, *diagnostics);
     let end = getter.get_all();
     diagnostics.detail(&format!("got {} from queue {}", messages(getter.done), getter.queue));
     end
@@ -60,13 +51,12 @@ fn check_lengths(channel: &dyn Channel, framing: Framing) -> Result<(), Failure>
 struct Getter {
     channel: Arc<dyn Channel>,
     queue: String,
-    terms: Terms,
+    amount: AmountArgs,
+    wait: WaitArgs,
     output: Output,
     diagnostics: Diagnostics,
     /// How many were taken and written.
     done: u64,
-    /// What is in the batch of an acknowledged queue, in its order.
-    held: Vec<DeliveryTag>,
 }
 
 /// What became of one attempt to get messages.
@@ -80,28 +70,32 @@ enum Step {
 }
 
 impl Getter {
-    fn new(channel: Arc<dyn Channel>, terms: Terms, output: Output, diagnostics: Diagnostics) -> Self {
+    fn new(channel: Arc<dyn Channel>, args: &GetArgs, output: Output, diagnostics: Diagnostics) -> Self {
         let queue = label(&*channel);
-        Self { channel, queue, terms, output, diagnostics, done: 0, held: Vec::new() }
+        Self { channel, queue, amount: args.amount, wait: args.wait, output, diagnostics, done: 0 }
+    }
+
+    /// How many messages are wanted at most.
+    fn wanted(&self) -> u64 {
+        match self.amount {
+            AmountArgs { all: true, .. } | AmountArgs { follow: true, .. } => u64::MAX,
+            AmountArgs { number, .. } => number.unwrap_or(1),
+        }
     }
 
     fn get_all(&mut self) -> Result<(), Failure> {
-        let wanted = self.terms.wanted();
+        let wanted = self.wanted();
         let mut batch = Batch::new();
         while self.done < wanted {
             batch.clear();
             let at_once = usize::try_from(wanted - self.done).unwrap_or(BATCH).min(BATCH);
             match self.step(&mut batch, Limit::messages(at_once).with_bytes(AHEAD)) {
                 Step::NoReader => return Ok(()),
-                Step::Ended(fault) => return self.terms.end(&self.queue, self.done, &fault),
+                Step::Ended(fault) => return self.end(&fault),
                 Step::Got => {
-                    let written = self.output.write(&batch);
-                    let unwritten = written.as_ref().err().map_or(0, |unwritten| unwritten.messages);
-                    let settled = self.settle(batch.len() - unwritten.min(batch.len()));
-                    if let Err(unwritten) = written {
+                    if let Err(unwritten) = self.output.write(&batch) {
                         return self.not_written(&unwritten);
                     }
-                    settled?;
                     self.done += u64::try_from(batch.len()).unwrap_or(0);
                 }
             }
@@ -110,68 +104,57 @@ impl Getter {
     }
 
     /// Waits for messages as long as the user allows and somebody reads stdout.
-    fn step(&mut self, batch: &mut Batch, limit: Limit) -> Step {
-        let mut wait = self.terms.wait();
+    fn step(&self, batch: &mut Batch, limit: Limit) -> Step {
+        let wait = self.wait();
         loop {
             if self.output.is_closed() {
                 return Step::NoReader;
             }
             let now = at_most(wait, LOOK_AT_STDOUT);
-            match self.take(batch, limit, now) {
-                Ok(()) => return Step::Got,
+            match self.channel.get_many(batch, limit, now) {
+                Ok(_) => return Step::Got,
                 Err(GetFault::Timeout) if now != wait => {}
-                Err(fault) => match self.terms.try_again(&fault, wait) {
-                    Some(again) => wait = again,
-                    None => return Step::Ended(fault),
-                },
+                // Busy is neither empty nor not, and `--all` is to know.
+                Err(GetFault::Busy) if self.amount.all => {}
+                Err(fault) => return Step::Ended(fault),
             }
         }
     }
 
-    /// Takes messages; those of an acknowledged queue are still to be settled.
-    fn take(&mut self, batch: &mut Batch, limit: Limit, wait: Wait) -> Result<(), GetFault> {
-        if !self.channel.identity().acknowledged {
-            return self.channel.get_many(batch, limit, wait).map(|_| ());
+    /// How long the next message may be in coming.
+    fn wait(&self) -> Wait {
+        match self.wait {
+            WaitArgs { timeout: Some(timeout), .. } => Wait::timeout(timeout),
+            WaitArgs { no_wait: true, .. } => Wait::No,
+            _ if self.amount.all => Wait::No,
+            _ => Wait::Forever,
         }
-        let (mut message, mut wait) = (Vec::new(), wait);
-        // Half of the bytes, because how long the next one is is known only once it is taken.
-        while batch.len() < limit.max_messages() && batch.byte_len() < limit.max_bytes() / 2 {
-            match self.channel.get_delivery(&mut message, wait) {
-                Ok(tag) => {
-                    batch.push(&message);
-                    self.held.push(tag);
-                }
-                Err(_) if !batch.is_empty() => break,
-                Err(fault) => return Err(fault),
-            }
-            // More are taken only as far as they are there.
-            wait = Wait::No;
-        }
-        Ok(())
     }
 
-    /// Acknowledges the first messages of the batch, which were written, and gives the others back.
-    fn settle(&mut self, written: usize) -> Result<(), Failure> {
-        let mut failed = None;
-        for (place, tag) in self.held.drain(..).enumerate() {
-            let settled =
-                if place < written { self.channel.acknowledge(&tag) } else { self.channel.give_back(&tag) };
-            failed = failed.or(settled.err());
+    /// What it means that no more messages come.
+    fn end(&self, fault: &GetFault) -> Result<(), Failure> {
+        let fine = match fault {
+            GetFault::Closed => self.amount.all || self.amount.follow,
+            GetFault::Empty | GetFault::Timeout => self.amount.all,
+            _ => false,
+        };
+        if fine {
+            return Ok(());
         }
-        let queue = &self.queue;
-        failed.map_or(Ok(()), |fault| {
-            Err(Failure::failed(format!(
-                "a message of queue {queue} was written and could not be acknowledged ({fault}); it may be handed \
-                 out again"
-            )))
+        let failure = Failure::get(&self.queue, fault);
+        Err(match self.amount.number {
+            Some(number) if self.done > 0 => {
+                failure.after(&format!("got {} of {number} messages", self.done))
+            }
+            _ if self.done > 0 => failure.after(&format!("got {}", messages(self.done))),
+            _ => failure,
         })
     }
 
     /// Says what was taken and is lost. That nobody reads any more is the reader's choice, and no failure.
     fn not_written(&self, unwritten: &Unwritten) -> Result<(), Failure> {
         let count = u64::try_from(unwritten.messages).unwrap_or(u64::MAX);
-        let fate = if self.channel.identity().acknowledged { ", and went back" } else { "" };
-        let lost = format!("{} taken from queue {} could not be written{fate}", messages(count), self.queue);
+        let lost = format!("{} taken from queue {} could not be written", messages(count), self.queue);
         if unwritten.is_closed() {
             self.diagnostics.note(&format!("stdout was closed; {lost}"));
             return Ok(());
