@@ -1,0 +1,40 @@
+//! What `create` takes.
+
+use ipcq_core::{Capacity, QueueOptions};
+
+use super::values::{capacity, size};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateArgs {
+    /// The name of the new queue
+    #[arg(value_name = "NAME")]
+    pub(crate) queue: String,
+    /// How many messages it takes; max is the most that the transport can hold [default: 1000]
+    #[arg(long, value_name = "N|max", value_parser = capacity, allow_hyphen_values = true)]
+    pub(crate) capacity: Option<Capacity>,
+    /// The longest message it takes [default: 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = size, allow_hyphen_values = true)]
+    pub(crate) max_message: Option<usize>,
+    /// Who may open it, as file permissions
+    #[arg(long, default_value = "600", value_parser = ["600", "660", "666"])]
+    pub(crate) mode: String,
+    /// Close it when its last producer has left
+    #[arg(long)]
+    pub(crate) auto_close: bool,
+}
+
+impl CreateArgs {
+    /// What the queue is made with.
+    pub(crate) fn options(&self) -> QueueOptions {
+        let mode = match self.mode.as_str() {
+            "666" => 0o666,
+            "660" => 0o660,
+            _ => 0o600,
+        };
+        QueueOptions::new()
+            .capacity(self.capacity.unwrap_or(Capacity::Exactly(QueueOptions::DEFAULT_CAPACITY)))
+            .max_message(self.max_message.unwrap_or(QueueOptions::DEFAULT_MAX_MESSAGE))
+            .mode(mode)
+            .auto_close(self.auto_close)
+    }
+}
