@@ -21,9 +21,15 @@ impl Diagnostics {
         Self { verbosity }
     }
 
-    /// Says what went wrong. What the exit status says as well is left out when the user wants quiet.
+    /// Says what went wrong. What the exit status says as well is left out when the user wants quiet, and that the user
+    /// wanted an end always.
     pub(crate) fn failure(&self, failure: &Failure) {
-        if failure.status() == Status::Failed || self.verbosity != Verbosity::Quiet {
+        let says = match failure.status() {
+            Status::Failed | Status::OfCommand(_) => true,
+            Status::NothingToDo | Status::Closed => self.verbosity != Verbosity::Quiet,
+            Status::Interrupted(_) => false,
+        };
+        if says {
             say(failure.text());
         }
     }
@@ -53,6 +59,11 @@ impl Diagnostics {
             let _ = write!(io::stderr(), "\r\x1b[K{text}");
         }
     }
+}
+
+/// Whether the user likes colours: <https://no-color.org>.
+pub(crate) fn wants_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Writes one line. `eprintln!` would panic where stderr cannot be written; there is nobody left to tell.

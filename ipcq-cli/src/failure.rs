@@ -5,6 +5,9 @@ use std::io;
 use std::process::ExitCode;
 
 use ipcq_core::error::{BackendError, CreateError, GetFault, OpenError, PutFault, RemoveError};
+use nix::sys::signal::Signal;
+
+use crate::signals;
 
 /// An exit status other than 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +18,10 @@ pub(crate) enum Status {
     Failed,
     /// The queue is closed.
     Closed,
+    /// A command that was run failed: its own exit status.
+    OfCommand(u8),
+    /// A signal asked for an end.
+    Interrupted(Signal),
 }
 
 impl From<Status> for ExitCode {
@@ -23,6 +30,8 @@ impl From<Status> for ExitCode {
             Status::NothingToDo => 1,
             Status::Failed => 2,
             Status::Closed => 3,
+            Status::OfCommand(status) => status,
+            Status::Interrupted(signal) => return signals::die_of(signal),
         })
     }
 }
@@ -47,6 +56,16 @@ impl Failure {
     /// A failure of the system, with what was being done.
     pub(crate) fn system(what: &str, error: &io::Error) -> Self {
         Self::failed(format!("{what}: {}", cause(error)))
+    }
+
+    /// That a command failed which was run, with its exit status.
+    pub(crate) fn of_command(status: u8, text: impl Into<String>) -> Self {
+        Self::new(Status::OfCommand(status), text)
+    }
+
+    /// That `signal` asked for an end, which is all that there is to say.
+    pub(crate) fn interrupted(signal: Signal) -> Self {
+        Self::new(Status::Interrupted(signal), format!("ended by {signal}"))
     }
 
     pub(crate) const fn status(&self) -> Status {

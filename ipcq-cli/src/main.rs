@@ -13,6 +13,7 @@ mod failure;
 mod input;
 mod keeper;
 mod output;
+mod signals;
 mod waiting;
 
 use std::process::ExitCode;

@@ -6,10 +6,11 @@ mod team;
 mod values;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 pub(crate) use self::create::CreateArgs;
 pub(crate) use self::stream::{AmountArgs, Framing, GetArgs, PutArgs, WaitArgs};
-pub(crate) use self::team::{BenchArgs, DemoArgs, Role, WorkerArgs};
+pub(crate) use self::team::{BenchArgs, DemoArgs, Role, RunArgs, WorkerArgs};
 use crate::backend::BUILT_IN;
 
 /// Queues between processes: bounded, exact, and safe against crashes.
@@ -24,7 +25,7 @@ use crate::backend::BUILT_IN;
 pub(crate) struct Args {
     #[arg(short, long, global = true, value_name = "TRANSPORT", help = transport_help())]
     pub(crate) transport: Option<String>,
-    /// How stat, ls, gc, doctor and bench print: text for people, or one json object a line
+    /// How stat, ls, top, gc, doctor and bench print: text for people, or one json object a line
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
     /// Say nothing on stderr but failures
@@ -61,6 +62,8 @@ impl Args {
 pub(crate) enum Format {
     Text,
     Json,
+    /// What Prometheus scrapes, of stat and ls
+    Prometheus,
 }
 
 /// How much is said on stderr.
@@ -94,13 +97,36 @@ pub(crate) enum Command {
     Rm(RmArgs),
     /// Remove what dead processes left behind
     Gc,
+    /// Run a pipeline of processes around a queue of its own
+    ///
+    /// Each CMD is one string for `sh -c`. Each line that a producer prints goes to one consumer, which reads it on
+    /// stdin. It ends when all producers have ended and all is consumed; its exit status is that of the first command
+    /// that failed, or 0.
+    ///
+    /// A consumer is given as many lines as it keeps up with: one at a time while it needs more than 10 ms for them, 4 KiB
+    /// at most, and the next ones when it has read all. If it ends before its time, the others go on: what it had been
+    /// given is lost with it, and what it had not been given goes to them. When no consumer is left, the producers are
+    /// ended.
+    ///
+    /// Ctrl-C and SIGTERM end all commands, and so does the death of `ipcq run`. Producers share stdin, but for a
+    /// terminal.
+    Run(RunArgs),
+    /// Watch queues: how long they are and how fast they move, with a graph of each
+    Top(TopArgs),
     /// Say what this system allows, and what to change for more
     Doctor,
     /// Measure throughput and round trips between real processes
     Bench(BenchArgs),
+    /// Print what a shell needs to complete command lines of ipcq
+    Completions(CompletionsArgs),
+    /// Print the page of the manual, for `man -l -`
+    Man,
     /// Make a queue and keep it alive: what create starts for transports that need it.
     #[command(hide = true)]
     Keeper(CreateArgs),
+    /// Ends the commands of run when that is killed.
+    #[command(hide = true)]
+    Guard,
     /// One process of demo or bench.
     #[command(hide = true)]
     Worker(WorkerArgs),
@@ -111,6 +137,23 @@ pub(crate) struct QueueArg {
     /// The queue
     #[arg(value_name = "QUEUE")]
     pub(crate) queue: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TopArgs {
+    /// The queues; all that there are when none is named
+    #[arg(value_name = "QUEUE")]
+    pub(crate) queues: Vec<String>,
+    /// Print it once, without a terminal
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
 }
 
 #[derive(Debug, clap::Args)]

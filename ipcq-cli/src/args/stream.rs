@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::values::{duration, whole};
+use super::values::{duration, processes, whole};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PutArgs {
@@ -39,6 +39,15 @@ pub(crate) struct GetArgs {
     pub(crate) framing: FramingArgs,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+    /// How many commands run at once
+    #[arg(short = 'j', long, value_name = "N", default_value = "1", value_parser = processes, requires = "exec")]
+    pub(crate) jobs: usize,
+    /// Run this command once for each message, which it reads on stdin, or has in place of {} in its arguments
+    ///
+    /// It is the rest of the line. Its exit status says whether it has done its work: commands that fail are counted, and
+    /// the status is 2 then.
+    #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true, conflicts_with_all = ["null", "raw", "length_prefixed"])]
+    pub(crate) exec: Option<Vec<OsString>>,
 }
 
 /// How many messages `get` takes; one when nothing is said.

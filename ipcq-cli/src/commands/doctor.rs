@@ -94,7 +94,7 @@ pub(super) fn run(backends: &Backends, format: Format) -> Result<(), Failure> {
         let report = Report::of(&*transport, directory.clone())
             .map_err(|error| Failure::system("this system could not be examined", &error))?;
         text.push_str(&match format {
-            Format::Text => report.text(),
+            Format::Text | Format::Prometheus => report.text(),
             Format::Json => {
                 serde_json::to_string(&report).map_err(|error| Failure::failed(error.to_string()))? + "\n"
             }

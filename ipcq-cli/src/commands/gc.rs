@@ -15,7 +15,7 @@ pub(super) fn run(backends: &Backends, format: Format, diagnostics: &Diagnostics
     for transport in backends.all()? {
         for removed in transport.collect_garbage()? {
             let _ = match format {
-                Format::Text => writeln!(text, "{}: {removed}", transport.name()),
+                Format::Text | Format::Prometheus => writeln!(text, "{}: {removed}", transport.name()),
                 Format::Json => {
                     writeln!(text, "{}", json!({ "transport": transport.name(), "removed": removed }))
                 }

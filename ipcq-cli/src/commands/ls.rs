@@ -2,6 +2,7 @@
 
 use ipcq_core::{QueueName, Transport};
 
+use super::prometheus::exposition;
 use super::stat::Report;
 use crate::args::Format;
 use crate::backend::Backends;
@@ -30,6 +31,7 @@ pub(super) fn run(backends: &Backends, format: Format, diagnostics: &Diagnostics
             let lines = reports.iter().map(|report| Ok(report.json()? + "\n"));
             print(&lines.collect::<Result<String, Failure>>()?)
         }
+        Format::Prometheus => print(&exposition(&reports)),
         Format::Text => print(&table(&Report::COLUMNS, &reports.iter().map(Report::row).collect::<Vec<_>>())),
     }
 }

@@ -8,12 +8,16 @@ mod doctor;
 mod gc;
 mod get;
 mod ls;
+mod prometheus;
 mod put;
 mod rm;
+mod run;
+mod shell;
 mod stat;
+mod top;
 mod worker;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Format};
 use crate::backend::Backends;
 use crate::diagnostics::Diagnostics;
 use crate::failure::Failure;
@@ -21,6 +25,10 @@ use crate::failure::Failure;
 /// Does what the command line asks for.
 pub(crate) fn run(args: &Args, diagnostics: &Diagnostics) -> Result<(), Failure> {
     let backends = Backends::new(args.transport.as_deref());
+    let is_scraped = matches!(args.command, Command::Stat(_) | Command::Ls);
+    if args.format == Format::Prometheus && !is_scraped {
+        return Err(Failure::failed("--format prometheus is for stat and ls; use text or json"));
+    }
     match &args.command {
         Command::Demo(demo) => demo::run(&backends, *demo),
         Command::Create(create) => create::run(&backends, create, diagnostics),
@@ -33,6 +41,11 @@ pub(crate) fn run(args: &Args, diagnostics: &Diagnostics) -> Result<(), Failure>
         Command::Gc => gc::run(&backends, args.format, diagnostics),
         Command::Doctor => doctor::run(&backends, args.format),
         Command::Bench(bench) => bench::run(&backends, bench, args.format, diagnostics),
+        Command::Top(top) => top::run(&backends, top, args.format),
+        Command::Completions(completions) => shell::completions(completions.shell),
+        Command::Man => shell::man(),
+        Command::Run(pipeline) => run::run(&backends, pipeline, diagnostics),
+        Command::Guard => run::watch(),
         Command::Keeper(create) => backends.keep(&create.queue, &create.options()),
         Command::Worker(worker) => worker::run(&backends, *worker),
     }

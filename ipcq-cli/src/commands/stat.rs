@@ -3,6 +3,7 @@
 use ipcq_core::{BackendError, Channel, QueueName};
 use serde::Serialize;
 
+use super::prometheus::exposition;
 use crate::args::Format;
 use crate::backend::Backends;
 use crate::failure::Failure;
@@ -11,21 +12,21 @@ use crate::output::print;
 /// Everything that is known of a queue, as it is printed.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    name: Option<String>,
-    transport: &'static str,
-    len: usize,
-    capacity: usize,
-    bytes: u64,
-    closed: bool,
-    puts: u64,
-    gets: u64,
-    in_flight: usize,
-    waiting_putters: usize,
-    waiting_getters: usize,
-    codec: String,
-    max_message: usize,
-    auto_close: bool,
-    location: String,
+    pub(super) name: Option<String>,
+    pub(super) transport: &'static str,
+    pub(super) len: usize,
+    pub(super) capacity: usize,
+    pub(super) bytes: u64,
+    pub(super) closed: bool,
+    pub(super) puts: u64,
+    pub(super) gets: u64,
+    pub(super) in_flight: usize,
+    pub(super) waiting_putters: usize,
+    pub(super) waiting_getters: usize,
+    pub(super) codec: String,
+    pub(super) max_message: usize,
+    pub(super) auto_close: bool,
+    pub(super) location: String,
 }
 
 impl Report {
@@ -101,6 +102,7 @@ pub(super) fn run(backends: &Backends, queue: &str, format: Format) -> Result<()
     let report = Report::of(&*channel)?;
     match format {
         Format::Json => print(&(report.json()? + "\n")),
+        Format::Prometheus => print(&exposition(&[report])),
         Format::Text => {
             let lines = Report::COLUMNS.iter().zip(report.row());
             print(&lines.map(|(column, value)| format!("{column:<16} {value}\n")).collect::<String>())

@@ -7,6 +7,8 @@ mod support;
 mod bench;
 /// The textbook program.
 mod demo;
+/// A command for each message.
+mod exec;
 /// Getting: amounts, framings, waiting, closed outputs.
 mod get;
 /// Processes that keep queues alive which would end with the command that made them.
@@ -15,9 +17,17 @@ mod keeper;
 mod lifecycle;
 /// Many messages through several processes.
 mod pipelines;
+/// What is scraped.
+mod prometheus;
 /// Putting: framings, waiting, limits.
 mod put;
+/// Pipelines of processes around a queue of their own.
+mod run;
+/// What shells and manuals are told.
+mod shell;
 /// Queues of several transports side by side.
 mod side_by_side;
+/// Watching queues on a terminal.
+mod top;
 /// What is wrong is said in one line.
 mod usage;

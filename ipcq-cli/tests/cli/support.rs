@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -91,6 +92,25 @@ impl Sandbox {
         let deadline = Instant::now() + LIMIT;
         while self.keepers(name).len() != number {
             assert!(Instant::now() < deadline, "{number} should keep {name}: {:?}", self.keepers(name));
+        }
+    }
+
+    /// Looks until no process is left that has to do with this directory.
+    pub(crate) fn await_no_processes(&self) {
+        let directory = format!("IPCQ_DIR={}", self.directory().display());
+        let ours = |pid: &String| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|field| field == directory.as_bytes())
+        };
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let processes = std::fs::read_dir("/proc").expect("the processes").filter_map(Result::ok);
+            let names = processes.filter_map(|entry| entry.file_name().into_string().ok());
+            let left: Vec<String> = names.filter(ours).collect();
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "processes are left behind: {left:?}");
         }
     }
 
@@ -211,6 +231,12 @@ impl Run {
         Unread(self.command.spawn().expect("ipcq can be started"))
     }
 
+    /// Starts it between these streams.
+    pub(crate) fn start_on(mut self, [stdin, stdout, stderr]: [Stdio; 3]) -> Unread {
+        self.command.stdin(stdin).stdout(stdout).stderr(stderr);
+        Unread(self.command.spawn().expect("ipcq can be started"))
+    }
+
     /// Runs it to its end.
     pub(crate) fn done(mut self) -> Done {
         let input = std::mem::take(&mut self.input);
@@ -287,6 +313,15 @@ impl Running {
         }
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("it can be sent a signal");
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("the id of a process"))
+    }
+
     /// Kills it, as a user or the kernel would, and waits until nobody has its stdout any more.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it can be killed");
@@ -306,6 +341,12 @@ impl Drop for Running {
 pub(crate) struct Unread(Child);
 
 impl Unread {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.0.id()).expect("the id of a process"));
+        kill(pid, signal).expect("it can be sent a signal");
+    }
+
     /// Waits until it has ended.
     pub(crate) fn end(mut self) -> ExitStatus {
         self.0.wait().expect("its status")
@@ -328,6 +369,16 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    /// Its exit status, unless a signal ended it.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The signal that ended it.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.stdout
     }

@@ -8,6 +8,7 @@ use ipcq_core::{Channel, GetFault, QueueOptions, Transport, Wait};
 
 use super::job::{How, Job, Report};
 use super::raw_pipe::RawPipe;
+use super::spread::Spread;
 use crate::args::Role;
 use crate::backend::label;
 use crate::commands::worker::Team;
@@ -33,13 +34,14 @@ pub(super) struct Measured {
     /// Of round trips, in nanoseconds: median and 99th percentile.
     pub(super) p50: u64,
     pub(super) p99: u64,
+    pub(super) spread: Spread,
 }
 
 impl Measured {
     pub(super) fn new(messages: usize, time: Duration, p50: u64, p99: u64) -> Self {
         let seconds = time.as_secs_f64().max(1e-9);
         let rate = f64::from(u32::try_from(messages).unwrap_or(u32::MAX)) / seconds;
-        Self { rate, seconds, p50, p99 }
+        Self { rate, seconds, p50, p99, spread: Spread::default() }
     }
 }
 
@@ -184,5 +186,7 @@ fn summarise(how: How, reports: &[Report]) -> Result<Measured, Failure> {
     let ended = reports.iter().map(|report| report.ended).max().unwrap_or(0);
     let longest = |of: fn(&Report) -> u64| reports.iter().map(of).max().unwrap_or(0);
     let (p50, p99) = (longest(|report| report.p50), longest(|report| report.p99));
-    Ok(Measured::new(total(true).0, Duration::from_nanos(ended - began), p50, p99))
+    // Only one of them measures.
+    let spread = reports.iter().map(|report| report.spread).max().unwrap_or_default();
+    Ok(Measured { spread, ..Measured::new(total(true).0, Duration::from_nanos(ended - began), p50, p99) })
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{Checker, Maker};
 use super::placement::{Pair, Place};
+use super::spread::{Spread, percentiles, spread};
 use super::{raw_pipe, raw_socket};
 use crate::args::Role;
 use crate::backend::label;
@@ -110,6 +111,7 @@ pub(super) struct Report {
     /// How long each round trip took, sorted by length, in nanoseconds: the median and the 99th percentile.
     pub(super) p50: u64,
     pub(super) p99: u64,
+    pub(super) spread: Spread,
     pub(super) fault: Option<String>,
 }
 
@@ -300,7 +302,15 @@ pub(super) fn time_each(
         times.push(now() - start);
     }
     let (p50, p99) = percentiles(&mut times);
-    Ok(Report { began, ended: now(), sum: maker.sum(), p50, p99, ..Report::default() })
+    Ok(Report {
+        began,
+        ended: now(),
+        sum: maker.sum(),
+        p50,
+        p99,
+        spread: spread(&times),
+        ..Report::default()
+    })
 }
 
 /// Divides `job` among as many threads; `run` is told which one it is.
@@ -376,13 +386,6 @@ impl Spin {
             std::hint::spin_loop();
         }
     }
-}
-
-/// The median and the 99th percentile.
-pub(super) fn percentiles(times: &mut [u64]) -> (u64, u64) {
-    times.sort_unstable();
-    let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or(0);
-    (at(50), at(99))
 }
 
 fn ensure(sound: bool) -> Result<(), String> {

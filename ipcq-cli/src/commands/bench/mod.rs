@@ -5,14 +5,17 @@
 //! that what else the machine does hits both; each number is the median of its repetitions, and each ratio the median
 //! of the repetitions' ratios; and every message that arrives is checked.
 
+mod chart;
 mod content;
 mod crew;
 mod job;
+mod picture;
 mod placement;
 mod raw_pipe;
 mod raw_socket;
 mod reference;
 mod report;
+mod spread;
 mod threads;
 
 use std::time::Duration;
@@ -22,6 +25,7 @@ use ipcq_core::Transport;
 use self::crew::{Crew, Measured, Shape};
 pub(super) use self::job::work;
 use self::job::{How, Job, Waiting};
+use self::picture::Target;
 use self::placement::{Pair, Processors};
 use self::reference::Reference;
 use self::report::Results;
@@ -51,9 +55,10 @@ pub(super) fn run(
     diagnostics: &Diagnostics,
 ) -> Result<(), Failure> {
     let transports = backends.listed()?;
+    let target = args.report.as_deref().map(Target::new).transpose()?;
     let (mut results, processors) = (Results::default(), Processors::here());
     for transport in &transports {
-        for &size in &args.size {
+        for size in args.sizes() {
             let bench = Bench { transport: &**transport, size, args, diagnostics, processors: &processors };
             for shape in shapes(args) {
                 bench.throughput(shape, &mut results)?;
@@ -67,12 +72,18 @@ pub(super) fn run(
         }
     }
     diagnostics.progress("");
+    if let Some(target) = target {
+        target.write(&results)?;
+    }
     print(&results.shown(format)?)
 }
 
-/// One producer and one consumer, then four of each, unless the user says how many.
+/// One producer and one consumer, then four of each, unless the user says how many. A report shows two of each as well.
 fn shapes(args: &BenchArgs) -> Vec<Shape> {
     match (args.producers, args.consumers) {
+        (None, None) if args.report.is_some() => {
+            [1, 2, 4].map(|number| Shape { producers: number, consumers: number }).to_vec()
+        }
         (None, None) => [1, 4].map(|number| Shape { producers: number, consumers: number }).to_vec(),
         (producers, consumers) => {
             vec![Shape { producers: producers.unwrap_or(1), consumers: consumers.unwrap_or(1) }]

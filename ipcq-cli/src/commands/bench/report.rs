@@ -5,9 +5,13 @@ use serde::Serialize;
 
 use super::crew::{Measured, Shape};
 use super::job::{How, Job, Waiting};
+use super::spread::PERMILLES;
 use crate::args::Format;
 use crate::failure::Failure;
-use crate::output::table;
+use crate::output::{scaled, table};
+
+/// What exchanges are called that go there and back.
+pub(super) const ROUND_TRIP: &str = "round_trip";
 
 /// How fast messages went through a queue, and beside it through the reference.
 #[derive(Debug, Serialize)]
@@ -33,7 +37,7 @@ pub(super) struct Throughput {
 /// How long messages took there and back, or a put with its reply.
 #[derive(Debug, Serialize)]
 pub(super) struct Exchange {
-    measured: &'static str,
+    pub(super) measured: &'static str,
     pub(super) transport: &'static str,
     pub(super) size: usize,
     /// How both sides wait: busy, or blocking.
@@ -43,6 +47,8 @@ pub(super) struct Exchange {
     pub(super) p50_us_least: f64,
     pub(super) p50_us_most: f64,
     pub(super) p99_us: f64,
+    /// At each of [`PERMILLES`](super::spread::PERMILLES).
+    pub(super) spread_us: Vec<f64>,
     /// What it is measured beside.
     pub(super) reference: Option<&'static str>,
     pub(super) reference_p50_us: Option<f64>,
@@ -54,8 +60,8 @@ pub(super) struct Exchange {
 /// Everything that was measured.
 #[derive(Debug, Default)]
 pub(super) struct Results {
-    throughput: Vec<Throughput>,
-    exchanges: Vec<Exchange>,
+    pub(super) throughput: Vec<Throughput>,
+    pub(super) exchanges: Vec<Exchange>,
 }
 
 /// One object of the json output.
@@ -101,13 +107,14 @@ impl Results {
         measured: &[Measured],
         reference: Option<(&'static str, &[Measured])>,
     ) {
+        let own = measured;
         let (p50s, p99s) = (times(measured, |one| one.p50), times(measured, |one| one.p99));
         let beside =
             reference.map(|(_, beside)| (times(beside, |one| one.p50), times(beside, |one| one.p99)));
         let (measured, waiting) = match job.how {
             How::Call(waiting) => ("call", waiting),
-            How::RoundTrip(waiting) => ("round_trip", waiting),
-            _ => ("round_trip", Waiting::Blocking),
+            How::RoundTrip(waiting) => (ROUND_TRIP, waiting),
+            _ => (ROUND_TRIP, Waiting::Blocking),
         };
         self.exchanges.push(Exchange {
             measured,
@@ -118,6 +125,7 @@ impl Results {
             p50_us_least: rounded(p50s.iter().copied().fold(f64::INFINITY, f64::min)),
             p50_us_most: rounded(p50s.iter().copied().fold(0.0, f64::max)),
             p99_us: rounded(median(&p99s)),
+            spread_us: spread(own),
             reference: reference.map(|(name, _)| name),
             reference_p50_us: beside.as_ref().map(|(p50s, _)| rounded(median(p50s))),
             reference_p99_us: beside.as_ref().map(|(_, p99s)| rounded(median(p99s))),
@@ -128,10 +136,10 @@ impl Results {
     pub(super) fn shown(&self, format: Format) -> Result<String, Failure> {
         match format {
             Format::Json => self.json().map_err(|error| Failure::failed(error.to_string())),
-            Format::Text => {
+            Format::Text | Format::Prometheus => {
                 let calls = self.exchange_table("call", "put and reply p50");
                 let gap = if calls.is_empty() { "" } else { "\n" };
-                let round_trips = self.exchange_table("round_trip", "round trip p50");
+                let round_trips = self.exchange_table(ROUND_TRIP, "round trip p50");
                 Ok(self.throughput_table() + "\n" + &round_trips + gap + &calls)
             }
         }
@@ -207,8 +215,18 @@ impl Results {
 
 /// In microseconds, what each repetition took in nanoseconds.
 fn times(measured: &[Measured], of: fn(&Measured) -> u64) -> Vec<f64> {
-    let us = |ns: u64| u32::try_from(ns).map_or(f64::INFINITY, f64::from) / 1000.0;
-    measured.iter().map(|one| us(of(one))).collect()
+    measured.iter().map(|one| from_ns(of(one))).collect()
+}
+
+/// In microseconds.
+fn from_ns(ns: u64) -> f64 {
+    u32::try_from(ns).map_or(f64::INFINITY, f64::from) / 1000.0
+}
+
+/// In microseconds, the median of the repetitions at each share.
+fn spread(measured: &[Measured]) -> Vec<f64> {
+    let us = |place: usize| measured.iter().map(move |one| from_ns(one.spread[place])).collect::<Vec<_>>();
+    (0..PERMILLES.len()).map(|place| rounded(median(&us(place)))).collect()
 }
 
 /// The middle of `numbers`; the higher one of two.
@@ -226,15 +244,4 @@ fn ratio(numbers: &[f64], beside: &[f64]) -> f64 {
 /// Three digits after the point are more than can be measured.
 fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
-}
-
-/// `15.2 M`: a rate for people.
-fn scaled(rate: f64) -> String {
-    let (divisor, unit) = match rate {
-        1e9.. => (1e9, "G"),
-        1e6.. => (1e6, "M"),
-        1e3.. => (1e3, "k"),
-        _ => (1.0, ""),
-    };
-    format!("{:.1} {unit}", rate / divisor)
 }

@@ -11,8 +11,9 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use super::content::{Checker, Maker};
 use super::crew::{Measured, Shape};
-use super::job::{How, Job, Spin, Waiting, now, percentiles};
+use super::job::{How, Job, Spin, Waiting, now};
 use super::placement::Place;
+use super::spread::percentiles;
 use crate::failure::Failure;
 
 /// The longest message that is moved inside the channel.

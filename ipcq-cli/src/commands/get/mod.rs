@@ -1,12 +1,16 @@
-//! `get`: messages out of a queue onto stdout.
+//! `get`: messages out of a queue onto stdout, or to commands.
+
+mod exec;
+mod terms;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipcq_core::{Batch, Channel, GetFault, Limit, Wait};
+use ipcq_core::{Batch, Channel, GetFault, Limit};
 
+use self::terms::Terms;
 use super::put::messages;
-use crate::args::{AmountArgs, Framing, GetArgs, WaitArgs};
+use crate::args::{Framing, GetArgs};
 use crate::backend::{Backends, label};
 use crate::closed_stdout;
 use crate::diagnostics::Diagnostics;
@@ -20,6 +24,11 @@ const BATCH: usize = AHEAD / 4;
 const LOOK_AT_STDOUT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(backends: &Backends, args: &GetArgs, diagnostics: &Diagnostics) -> Result<(), Failure> {
+    let terms = Terms { amount: args.amount, wait: args.wait };
+    if let Some(words) = &args.exec {
+        let (channel, task) = (backends.open(&args.queue)?, exec::Task::new(words)?);
+        return exec::run(&*channel, terms, &task, args.jobs, *diagnostics);
+    }
     let channel = backends.open(&args.queue)?;
     let framing = Framing::from(args.framing);
     check_lengths(&*channel, framing)?;
@@ -29,7 +38,7 @@ pub(super) fn run(backends: &Backends, args: &GetArgs, diagnostics: &Diagnostics
     }
     let output =
         Output::new(framing).map_err(|error| Failure::system("stdout could not be written", &error))?;
-    let mut getter = Getter::new(channel, args, output, *diagnostics);
+    let mut getter = Getter::new(channel, terms, output, *diagnostics);
     let end = getter.get_all();
     diagnostics.detail(&format!("got {} from queue {}", messages(getter.done), getter.queue));
     end
@@ -51,8 +60,7 @@ fn check_lengths(channel: &dyn Channel, framing: Framing) -> Result<(), Failure>
 struct Getter {
     channel: Arc<dyn Channel>,
     queue: String,
-    amount: AmountArgs,
-    wait: WaitArgs,
+    terms: Terms,
     output: Output,
     diagnostics: Diagnostics,
     /// How many were taken and written.
@@ -70,28 +78,20 @@ enum Step {
 }
 
 impl Getter {
-    fn new(channel: Arc<dyn Channel>, args: &GetArgs, output: Output, diagnostics: Diagnostics) -> Self {
+    fn new(channel: Arc<dyn Channel>, terms: Terms, output: Output, diagnostics: Diagnostics) -> Self {
         let queue = label(&*channel);
-        Self { channel, queue, amount: args.amount, wait: args.wait, output, diagnostics, done: 0 }
-    }
-
-    /// How many messages are wanted at most.
-    fn wanted(&self) -> u64 {
-        match self.amount {
-            AmountArgs { all: true, .. } | AmountArgs { follow: true, .. } => u64::MAX,
-            AmountArgs { number, .. } => number.unwrap_or(1),
-        }
+        Self { channel, queue, terms, output, diagnostics, done: 0 }
     }
 
     fn get_all(&mut self) -> Result<(), Failure> {
-        let wanted = self.wanted();
+        let wanted = self.terms.wanted();
         let mut batch = Batch::new();
         while self.done < wanted {
             batch.clear();
             let at_once = usize::try_from(wanted - self.done).unwrap_or(BATCH).min(BATCH);
             match self.step(&mut batch, Limit::messages(at_once).with_bytes(AHEAD)) {
                 Step::NoReader => return Ok(()),
-                Step::Ended(fault) => return self.end(&fault),
+                Step::Ended(fault) => return self.terms.end(&self.queue, self.done, &fault),
                 Step::Got => {
                     if let Err(unwritten) = self.output.write(&batch) {
                         return self.not_written(&unwritten);
@@ -105,7 +105,7 @@ impl Getter {
 
     /// Waits for messages as long as the user allows and somebody reads stdout.
     fn step(&self, batch: &mut Batch, limit: Limit) -> Step {
-        let wait = self.wait();
+        let wait = self.terms.wait();
         loop {
             if self.output.is_closed() {
                 return Step::NoReader;
@@ -114,41 +114,10 @@ impl Getter {
             match self.channel.get_many(batch, limit, now) {
                 Ok(_) => return Step::Got,
                 Err(GetFault::Timeout) if now != wait => {}
-                // Busy is neither empty nor not, and `--all` is to know.
-                Err(GetFault::Busy) if self.amount.all => {}
+                Err(fault) if self.terms.try_again(&fault) => {}
                 Err(fault) => return Step::Ended(fault),
             }
         }
-    }
-
-    /// How long the next message may be in coming.
-    fn wait(&self) -> Wait {
-        match self.wait {
-            WaitArgs { timeout: Some(timeout), .. } => Wait::timeout(timeout),
-            WaitArgs { no_wait: true, .. } => Wait::No,
-            _ if self.amount.all => Wait::No,
-            _ => Wait::Forever,
-        }
-    }
-
-    /// What it means that no more messages come.
-    fn end(&self, fault: &GetFault) -> Result<(), Failure> {
-        let fine = match fault {
-            GetFault::Closed => self.amount.all || self.amount.follow,
-            GetFault::Empty | GetFault::Timeout => self.amount.all,
-            _ => false,
-        };
-        if fine {
-            return Ok(());
-        }
-        let failure = Failure::get(&self.queue, fault);
-        Err(match self.amount.number {
-            Some(number) if self.done > 0 => {
-                failure.after(&format!("got {} of {number} messages", self.done))
-            }
-            _ if self.done > 0 => failure.after(&format!("got {}", messages(self.done))),
-            _ => failure,
-        })
     }
 
     /// Says what was taken and is lost. That nobody reads any more is the reader's choice, and no failure.
