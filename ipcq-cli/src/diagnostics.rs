@@ -52,13 +52,6 @@ impl Diagnostics {
     pub(crate) fn has_audience(&self) -> bool {
         self.verbosity != Verbosity::Quiet && io::stderr().is_terminal()
     }
-
-    /// Replaces the line of progress on a terminal; an empty one removes it.
-    pub(crate) fn progress(&self, text: &str) {
-        if self.has_audience() {
-            let _ = write!(io::stderr(), "\r\x1b[K{text}");
-        }
-    }
 }
 
 /// Whether the user likes colours: <https://no-color.org>.

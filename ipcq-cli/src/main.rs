@@ -13,6 +13,7 @@ mod failure;
 mod input;
 mod keeper;
 mod output;
+mod progress;
 mod signals;
 mod waiting;
 

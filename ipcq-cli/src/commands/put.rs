@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::backend::{Backends, label};
 use crate::diagnostics::Diagnostics;
 use crate::failure::Failure;
 use crate::input::{InputError, Messages};
+use crate::progress::Progress;
 use crate::waiting::at_most;
 
 /// The codec of queues that take any bytes.
@@ -70,16 +71,31 @@ struct Putter<'a> {
     diagnostics: Diagnostics,
     /// Whether a long wait is still to be explained.
     explain: bool,
+    /// Whether stdin is being put, of which nobody knows how long it takes.
+    is_stream: bool,
+    progress: Progress,
 }
 
 impl<'a> Putter<'a> {
     fn new(channel: &'a dyn Channel, wait: WaitArgs, diagnostics: Diagnostics) -> Self {
         let explain = diagnostics.has_audience();
-        Self { channel, queue: label(channel), wait, done: 0, diagnostics, explain }
+        let progress = Progress::of_messages(&diagnostics);
+        Self {
+            channel,
+            queue: label(channel),
+            wait,
+            done: 0,
+            diagnostics,
+            explain,
+            is_stream: false,
+            progress,
+        }
     }
 
     /// Puts the messages of stdin as they come.
     fn put_stdin(&mut self, args: &PutArgs) -> Result<(), Failure> {
+        // Who types the lines sees them, and would be disturbed.
+        self.is_stream = !io::stdin().is_terminal();
         let stdin = Stdin::new().map_err(|error| Failure::system("stdin could not be read", &error))?;
         let limit = self.channel.identity().max_message;
         let mut input = Messages::new(stdin, args.framing.into(), limit);
@@ -121,7 +137,8 @@ impl<'a> Putter<'a> {
         match self.channel.put(&[message], first) {
             Err(PutFault::Timeout) if first != wait => {
                 self.explain = false;
-                self.diagnostics.note(&format!("queue {} is full; waiting for room", self.queue));
+                let note = format!("queue {} is full; waiting for room", self.queue);
+                self.progress.with_line(|| self.diagnostics.note(&note));
                 self.channel.put(&[message], wait)
             }
             done => done,
@@ -130,6 +147,9 @@ impl<'a> Putter<'a> {
 
     fn count(&mut self, messages: usize) {
         self.done = self.done.saturating_add(u64::try_from(messages).unwrap_or(u64::MAX));
+        if self.is_stream {
+            self.progress.advance(messages);
+        }
     }
 
     /// `failure`, with what went in before it: those messages stay in the queue.

@@ -9,6 +9,8 @@ on_every_transport! {
     the_table_has_a_row_for_every_measurement,
     the_reference_can_be_left_out,
     odd_sizes_and_shapes_are_measured,
+    a_report_is_drawn_and_needs_nothing_else,
+    a_report_that_cannot_be_written_is_said_before_anything_is_measured,
     doctor_says_what_this_system_allows,
     doctor_examines_a_directory_whose_name_is_no_text,
     doctor_says_where_no_queue_can_be_made,
@@ -90,6 +92,52 @@ fn odd_sizes_and_shapes_are_measured(sandbox: &Sandbox) {
     // A pipe has no messages of no bytes.
     let empty = rows.iter().filter(|row| row["size"] == 0);
     empty.for_each(|row| assert_eq!(row["reference"], "crossbeam-channel"));
+}
+
+fn a_report_is_drawn_and_needs_nothing_else(sandbox: &Sandbox) {
+    let file = |ending: &str| sandbox.directory().join(format!("report.{ending}"));
+    let report = |ending: &str| {
+        let bench = "bench --messages 300 --size 64,4KiB --producers 1 --repetitions 1 --no-reference";
+        let bench = format!("{bench} -t {} --report {}", sandbox.transport(), file(ending).display());
+        let table = sandbox.ipcq(&bench).done().succeeds().stdout();
+        (std::fs::read_to_string(file(ending)).expect("the report"), table)
+    };
+    let (html, table) = report("html");
+    assert!(html.starts_with("<!DOCTYPE html>") && html.trim_end().ends_with("</html>"), "{html}");
+    let transport = sandbox.transport();
+    for text in [
+        "Throughput by size, 1 to 1 processes",
+        "Throughput by processes, messages of 64 B",
+        "Round trips, messages of 64 B",
+        &format!("{transport}, one by one"),
+        &format!("{transport}, batches"),
+        &format!("{transport}, busy"),
+        "99.9 %",
+        &table,
+    ] {
+        assert!(html.contains(text), "{text}\n{html}");
+    }
+    // One by one and in batches at two sizes and one shape, and two times eight shares of round trips.
+    assert_eq!(html.matches("<circle").count(), 4 + 2 + 16, "{html}");
+    for outside in ["src=", "href=", "@import", "url(", "<script", "NaN", "inf"] {
+        assert!(!html.contains(outside), "{outside}\n{html}");
+    }
+    let (svg, _) = report("svg");
+    assert!(svg.starts_with("<svg xmlns=") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    let (json, _) = report("json");
+    let rows: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    assert_eq!(rows.len(), 8, "{json}");
+    let spread = rows[4]["spread_us"].as_array().expect("a list");
+    assert!(spread.len() == 8 && spread.is_sorted_by_key(|us| us.as_f64().map(f64::to_bits)), "{json}");
+}
+
+fn a_report_that_cannot_be_written_is_said_before_anything_is_measured(sandbox: &Sandbox) {
+    // A measurement of so many messages would take hours.
+    let bench = format!("bench -t {} --messages 999999999 --report", sandbox.transport());
+    sandbox.ipcq(&format!("{bench} report.pdf")).done().fails(2, &["report.pdf", ".html, .svg or .json"]);
+    let missing = sandbox.directory().join("no/such/report.svg");
+    let bench = format!("{bench} {}", missing.display());
+    sandbox.ipcq(&bench).done().fails(2, &["report.svg", "No such file", "elsewhere"]);
 }
 
 fn doctor_says_what_this_system_allows(sandbox: &Sandbox) {

@@ -17,6 +17,8 @@ mod keeper;
 mod lifecycle;
 /// Many messages through several processes.
 mod pipelines;
+/// How far long work has come.
+mod progress;
 /// What is scraped.
 mod prometheus;
 /// Putting: framings, waiting, limits.

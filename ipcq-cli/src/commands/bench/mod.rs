@@ -18,6 +18,7 @@ mod report;
 mod spread;
 mod threads;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use ipcq_core::Transport;
@@ -34,6 +35,7 @@ use crate::backend::{self, Backends};
 use crate::diagnostics::Diagnostics;
 use crate::failure::Failure;
 use crate::output::print;
+use crate::progress::Progress;
 
 /// How many messages a batch has.
 const BATCH: usize = 64;
@@ -57,25 +59,48 @@ pub(super) fn run(
     let transports = backends.listed()?;
     let target = args.report.as_deref().map(Target::new).transpose()?;
     let (mut results, processors) = (Results::default(), Processors::here());
+    let progress = RefCell::new(Progress::of_steps(steps(&transports, args), diagnostics));
     for transport in &transports {
         for size in args.sizes() {
-            let bench = Bench { transport: &**transport, size, args, diagnostics, processors: &processors };
+            let bench =
+                Bench { transport: &**transport, size, args, progress: &progress, processors: &processors };
             for shape in shapes(args) {
                 bench.throughput(shape, &mut results)?;
             }
-            if bench.has_broker() {
+            if has_broker(args, &**transport) {
                 bench.threads(&mut results)?;
             }
-            for how in bench.exchanges() {
+            for how in exchanges(has_broker(args, &**transport)) {
                 bench.exchange(how, &mut results)?;
             }
         }
     }
-    diagnostics.progress("");
+    drop(progress);
     if let Some(target) = target {
         target.write(&results)?;
     }
     print(&results.shown(format)?)
+}
+
+/// How many repetitions there are of all that is measured.
+fn steps(transports: &[Box<dyn Transport>], args: &BenchArgs) -> usize {
+    let of_each = transports.iter().map(|transport| {
+        let broker = has_broker(args, &**transport);
+        shapes(args).len() + exchanges(broker).len() + usize::from(broker)
+    });
+    of_each.sum::<usize>() * args.sizes().len() * args.repetitions.get()
+}
+
+/// Whether to measure what is of interest where a broker answers each call, with the shapes that are the default.
+fn has_broker(args: &BenchArgs, transport: &dyn Transport) -> bool {
+    args.producers.is_none() && args.consumers.is_none() && backend::is_made_of_sockets(transport)
+}
+
+/// What is measured that has an end before the next begins.
+fn exchanges(has_broker: bool) -> Vec<How> {
+    let both = [Waiting::Busy, Waiting::Blocking];
+    let calls = both.map(How::Call).into_iter().filter(|_| has_broker);
+    both.map(How::RoundTrip).into_iter().chain(calls).collect()
 }
 
 /// One producer and one consumer, then four of each, unless the user says how many. A report shows two of each as well.
@@ -96,7 +121,7 @@ struct Bench<'a> {
     transport: &'a dyn Transport,
     size: usize,
     args: &'a BenchArgs,
-    diagnostics: &'a Diagnostics,
+    progress: &'a RefCell<Progress>,
     processors: &'a Processors,
 }
 
@@ -128,12 +153,6 @@ impl Bench<'_> {
         beside.map_or(Ok(()), Reference::finish)
     }
 
-    /// Whether to measure what is of interest where a broker answers each call, with the shapes that are the default.
-    fn has_broker(&self) -> bool {
-        let default = self.args.producers.is_none() && self.args.consumers.is_none();
-        default && backend::is_made_of_sockets(self.transport)
-    }
-
     /// One by one, by several threads of two processes.
     fn threads(&self, results: &mut Results) -> Result<(), Failure> {
         let shape = Shape { producers: 1, consumers: 1 };
@@ -147,13 +166,6 @@ impl Bench<'_> {
         crew.finish()?;
         results.add_throughput(self.transport.name(), shape, job, &rates, None);
         Ok(())
-    }
-
-    /// What is measured that has an end before the next begins.
-    fn exchanges(&self) -> Vec<How> {
-        let both = [Waiting::Busy, Waiting::Blocking];
-        let calls = both.map(How::Call).into_iter().filter(|_| self.has_broker());
-        both.map(How::RoundTrip).into_iter().chain(calls).collect()
     }
 
     fn exchange(&self, how: How, results: &mut Results) -> Result<(), Failure> {
@@ -254,7 +266,9 @@ impl Bench<'_> {
 
     fn progress(&self, what: &str, repetition: usize) {
         let (name, all) = (self.transport.name(), self.args.repetitions);
-        self.diagnostics.progress(&format!("{name}, {} bytes, {what}: {repetition} of {all}", self.size));
+        let mut progress = self.progress.borrow_mut();
+        progress.doing(format!("{name}, {} bytes, {what}: {repetition} of {all}", self.size));
+        progress.advance(1);
     }
 }
 
