@@ -16,6 +16,7 @@ on_every_transport! {
     a_pipeline_that_is_asked_to_end_leaves_nothing_behind,
     a_killed_pipeline_leaves_nothing_behind,
     a_capacity_is_kept,
+    the_guard_is_for_run_alone,
 }
 
 /// Prints a line, and then has two processes that would stay for ever.
@@ -142,4 +143,9 @@ fn a_capacity_is_kept(sandbox: &Sandbox) {
     sandbox.ipcq("run --producer true").done().fails(2, &["--consumer", "ipcq run --help"]);
     sandbox.ipcq("run --consumer true").done().fails(2, &["--producer", "ipcq run --help"]);
     sandbox.ipcq("run --producer a --consumer b -j 0").done().fails(2, &["-j", "from 1 to 256"]);
+}
+
+fn the_guard_is_for_run_alone(sandbox: &Sandbox) {
+    // It would end the group of processes that it is in, which is this test's.
+    sandbox.ipcq("guard").done().fails(2, &["run by run"]);
 }

@@ -3,12 +3,16 @@ use serde_json::Value;
 use crate::support::Sandbox;
 
 /// Every transport that is built in, the default first.
-const TRANSPORTS: [&str; 2] = ["shm", "pipe"];
+const TRANSPORTS: [&str; 3] = ["shm", "pipe", "zmq"];
 
 /// A directory with a queue `jobs` on each transport, which holds the transport's name; none is preferred.
 fn with_jobs_on_each() -> Sandbox {
+    with_jobs_on(&TRANSPORTS)
+}
+
+fn with_jobs_on(transports: &[&str]) -> Sandbox {
     let sandbox = Sandbox::new("");
-    for transport in TRANSPORTS {
+    for transport in transports {
         sandbox.ipcq(&format!("create jobs -t {transport}")).done().says_nothing();
         sandbox.ipcq(&format!("put {transport}:jobs {transport}")).done().says_nothing();
     }
@@ -27,7 +31,7 @@ fn a_queue_is_found_by_its_name_wherever_it_is() {
     }
     for transport in TRANSPORTS {
         let queue = format!("on-{transport}");
-        sandbox.ipcq(&format!("put {queue} a b")).done().says_nothing();
+        sandbox.ipcq(&format!("put {queue} a b c")).done().says_nothing();
         // What is preferred decides only between several.
         for preferred in TRANSPORTS {
             let get = sandbox.ipcq(&format!("get {queue} --no-wait")).env("IPCQ_TRANSPORT", preferred).done();
@@ -44,7 +48,7 @@ fn a_queue_is_found_by_its_name_wherever_it_is() {
 fn a_name_on_two_transports_is_ambiguous_without_t() {
     let sandbox = with_jobs_on_each();
     for command in ["put jobs a", "put jobs a --create", "get jobs", "stat jobs", "close jobs", "rm jobs"] {
-        sandbox.ipcq(command).done().fails(2, &["queue jobs", "shm, pipe", "-t"]);
+        sandbox.ipcq(command).done().fails(2, &["queue jobs", "shm, pipe, zmq", "-t"]);
     }
     for transport in TRANSPORTS {
         sandbox.ipcq(&format!("-t {transport} get jobs")).done().prints(format!("{transport}\n"));
@@ -61,7 +65,7 @@ fn the_environment_decides_between_two_of_a_name() {
         with("close jobs").says_nothing();
         with("put jobs late").fails(3, &[&format!("{transport}:jobs"), "closed"]);
         with("rm jobs").says_nothing();
-        // Of two that there were, the other one is left, or none.
+        // The others are left, or none.
         sandbox.ipcq(&format!("stat {transport}:jobs")).done().fails(2, &["there is no queue"]);
     }
     sandbox.ipcq("ls").done().says_nothing();
@@ -85,7 +89,7 @@ fn ls_and_stat_show_queues_of_all_transports() {
 
 #[test]
 fn gc_cleans_up_one_transport_and_leaves_the_others_alone() {
-    let sandbox = with_jobs_on_each();
+    let sandbox = with_jobs_on(&["shm", "pipe"]);
     sandbox.ipcq("gc").done().says_nothing();
     sandbox.kill_keeper("jobs");
     let removed = objects(&sandbox.ipcq("gc --format json").done().succeeds().stdout());
@@ -98,9 +102,34 @@ fn gc_cleans_up_one_transport_and_leaves_the_others_alone() {
 
 #[test]
 fn what_has_died_does_not_hide_what_lives() {
-    let sandbox = with_jobs_on_each();
+    let sandbox = with_jobs_on(&["shm", "pipe"]);
     sandbox.kill_keeper("jobs");
     sandbox.ipcq("get jobs").done().prints("shm\n");
     sandbox.ipcq("rm jobs").done().says_nothing();
     sandbox.ipcq("get jobs").done().fails(2, &["pipe:jobs is gone", "ipcq create jobs"]);
+}
+
+#[test]
+fn transports_are_measured_side_by_side() {
+    let sandbox = Sandbox::new("");
+    let bench = "bench --messages 100 --size 8 --producers 1 --repetitions 1 --no-reference --format json";
+    for (list, expected) in [("shm,pipe", &TRANSPORTS[..2]), ("zmq,shm", &["zmq", "shm"])] {
+        let rows = objects(&sandbox.ipcq(&format!("-t {list} {bench}")).done().succeeds().stdout());
+        let mut seen: Vec<Value> = rows.iter().map(|row| row["transport"].clone()).collect();
+        seen.truncate(4);
+        let throughput: Vec<_> = expected.iter().flat_map(|transport| [*transport; 2]).collect();
+        assert_eq!(seen, throughput, "one by one and in batches, in the order of the list");
+    }
+}
+
+#[test]
+fn by_default_queues_are_private_and_in_memory() {
+    let sandbox = Sandbox::new("");
+    // doctor only looks.
+    let reports = sandbox.shell("unset IPCQ_DIR; ipcq doctor --format json").done().succeeds();
+    for report in objects(&reports.stdout()) {
+        let user = nix::unistd::geteuid();
+        assert_eq!(report["directory"], format!("/dev/shm/ipcq-{user}"));
+        assert_ne!(report["directory_is_private"], false);
+    }
 }

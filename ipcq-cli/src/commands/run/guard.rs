@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, getpgrp};
+use nix::unistd::{Pid, getpgrp, getpid};
 
 use crate::failure::Failure;
 use crate::signals;
@@ -61,6 +61,10 @@ impl Group {
 
 /// What the guard does: it waits until `ipcq run` has ended, and ends the group if that was before its time.
 pub(in crate::commands) fn watch() -> Result<(), Failure> {
+    if getpgrp() != getpid() {
+        // The group would be that of whoever has typed this.
+        return Err(Failure::failed("this command is run by run; use that"));
+    }
     signals::hold_all().map_err(|errno| Failure::system("signals cannot be held back", &errno.into()))?;
     let mut told = Vec::new();
     let _ = io::stdin().lock().read_to_end(&mut told);
