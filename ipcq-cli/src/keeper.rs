@@ -123,6 +123,12 @@ fn arguments(name: &QueueName, options: &QueueOptions) -> Vec<String> {
     if options.closes_by_itself() {
         arguments.push("--auto-close".to_owned());
     }
+    if options.is_acknowledged() {
+        arguments.push("--acknowledged".to_owned());
+    }
+    let limit = options.redelivery_limit().map(|times| format!("--max-redeliveries={times}"));
+    let lease = options.lease_time().map(|time| format!("--lease={}", humantime::format_duration(time)));
+    arguments.extend(limit.into_iter().chain(lease));
     arguments
 }
 

@@ -95,6 +95,27 @@
 //! A queue made with [`auto_close`](QueueOptions::auto_close) closes by itself when its last producer has left,
 //! whether it dropped its handles, exited or was killed. Dropping a handle closes no other queue.
 //!
+//! # Acknowledging
+//!
+//! What a getter has taken from a [`Queue`] is lost if it dies. An [`AcknowledgedQueue`] hands out a [`Delivery`]
+//! instead: the message is gone once it is [acknowledged](Delivery::acknowledge), and goes back to its place when the
+//! delivery is dropped, or its holder dies. [`join`](AcknowledgedQueue::join) waits until all that was put is done.
+//!
+//! ```
+//! # use ipcq_core::memory::MemoryTransport;
+//! use ipcq_core::{AcknowledgedQueue, QueueOptions};
+//!
+//! # let transport = MemoryTransport::new();
+//! let jobs = AcknowledgedQueue::<String>::create(&transport, "jobs", &QueueOptions::new())?;
+//! jobs.put("sweep".to_owned())?;
+//! drop(jobs.get()?);
+//! let again = jobs.get()?;
+//! assert_eq!((again.as_str(), again.redeliveries()), ("sweep", 1));
+//! again.acknowledge()?;
+//! jobs.join()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Blocking
 //!
 //! Every operation that may wait comes in these forms, and so do [`put_many`](Queue::put_many) and
@@ -160,6 +181,8 @@
 //! | Q17 no room | memory or disk that runs out is an error at once, and the queue works again when there is some |
 //! | Q18 no ceremony | what was put stays put, without a join, flush or exit hook |
 //! | Q19 nobody left | a queue can be made to close by itself when its last producer has left |
+//! | Q20 acknowledged | a get hands out a delivery; what is not acknowledged goes back to its place |
+//! | Q21 join | waits until all that was put before has been acknowledged or dead-lettered |
 //!
 //! # What is deliberately absent
 //!
@@ -172,6 +195,7 @@ pub mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod deadline;
+mod delivery;
 pub mod error;
 pub mod memory;
 mod message;
@@ -181,6 +205,7 @@ mod options;
 pub mod os;
 pub mod queue;
 mod registry;
+mod stat;
 mod system_limit;
 mod transport;
 
@@ -189,15 +214,17 @@ pub use address::QueueAddress;
 pub use codec::Bincode;
 pub use codec::{Bytes, Codec, DecodeFailure, DefaultCodec, EncodeError};
 pub use deadline::Wait;
+pub use delivery::DeliveryTag;
 pub use error::{
-    BackendError, BackendErrorKind, CreateError, DecodeError, GetError, GetFault, GetManyError,
-    GetTimeoutError, OpenError, PutError, PutFault, PutManyError, PutTimeoutError, RemoveError, TryGetError,
-    TryPutError,
+    BackendError, BackendErrorKind, CreateError, DecodeError, DeliveryError, DeliveryFault, GetError,
+    GetFault, GetManyError, GetTimeoutError, JoinError, JoinFault, OpenError, PutError, PutFault,
+    PutManyError, PutTimeoutError, RemoveError, TryGetError, TryPutError,
 };
 pub use message::{Batch, Limit};
 pub use name::{NameError, QueueName};
 pub use options::{Capacity, QueueOptions};
-pub use queue::Queue;
+pub use queue::{AcknowledgedQueue, Delivery, Queue, Receipt};
 pub use registry::{OpenAddress, register_transport};
+pub use stat::Stat;
 pub use system_limit::SystemLimit;
-pub use transport::{Capabilities, Channel, Identity, Lifetime, Stat, Transport};
+pub use transport::{Capabilities, Channel, Identity, Lifetime, Transport};

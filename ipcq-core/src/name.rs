@@ -41,6 +41,14 @@ impl QueueName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name of this queue's dead-letter queue: the same with `.dead` behind it.
+    ///
+    /// # Errors
+    /// When that is longer than a name may be.
+    pub fn of_dead_letters(&self) -> Result<Self, NameError> {
+        Self::new(format!("{self}.dead"))
+    }
 }
 
 fn broken_rule(name: &str) -> Option<&'static str> {

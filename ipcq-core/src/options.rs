@@ -1,6 +1,9 @@
 //! What a queue is made with.
 
+use std::time::Duration;
+
 use crate::error::CreateError;
+use crate::name::QueueName;
 use crate::transport::Capabilities;
 
 /// How many messages a queue takes.
@@ -34,6 +37,8 @@ pub struct QueueOptions {
     mode: u32,
     auto_close: bool,
     acknowledged: bool,
+    max_redeliveries: Option<u32>,
+    lease: Option<Duration>,
     codec: String,
 }
 
@@ -54,6 +59,8 @@ impl QueueOptions {
             mode: 0o600,
             auto_close: false,
             acknowledged: false,
+            max_redeliveries: None,
+            lease: None,
             codec: "bytes".to_owned(),
         }
     }
@@ -93,6 +100,25 @@ impl QueueOptions {
         self
     }
 
+    /// Moves a message that has come back more often than it may be handed out again, `times`, to the dead-letter queue:
+    /// a queue on the same transport whose name is that of this one with `.dead` behind it, made along with it unless
+    /// it exists. Only for acknowledged queues with a name.
+    ///
+    /// When the dead-letter queue is full, closed or removed, the message is handed out once more instead.
+    #[must_use]
+    pub const fn max_redeliveries(mut self, times: u32) -> Self {
+        self.max_redeliveries = Some(times);
+        self
+    }
+
+    /// Takes a delivery from its holder when it has kept it for `time`: the message goes back, and acknowledging it is
+    /// an error from then on. Only for acknowledged queues.
+    #[must_use]
+    pub const fn lease(mut self, time: Duration) -> Self {
+        self.lease = Some(time);
+        self
+    }
+
     /// The codec that the queue records; [`Queue`](crate::Queue) sets it from its own.
     #[must_use]
     pub fn codec(mut self, name: &str) -> Self {
@@ -122,6 +148,31 @@ impl QueueOptions {
     #[must_use]
     pub const fn closes_by_itself(&self) -> bool {
         self.auto_close
+    }
+
+    /// Whether messages are to be acknowledged.
+    #[must_use]
+    pub const fn is_acknowledged(&self) -> bool {
+        self.acknowledged
+    }
+
+    /// After how many redeliveries a message goes to the dead-letter queue.
+    #[must_use]
+    pub const fn redelivery_limit(&self) -> Option<u32> {
+        self.max_redeliveries
+    }
+
+    /// How long a holder may keep a delivery.
+    #[must_use]
+    pub const fn lease_time(&self) -> Option<Duration> {
+        self.lease
+    }
+
+    /// What the dead-letter queue of such a queue is made with.
+    #[must_use]
+    pub fn of_dead_letters(&self) -> Self {
+        let plain = self.clone().acknowledged(false).auto_close(false);
+        Self { max_redeliveries: None, lease: None, ..plain }
     }
 
     /// The codec's name.
@@ -155,6 +206,7 @@ impl QueueOptions {
         if self.acknowledged && !can.acknowledged {
             return Err(CreateError::unsupported(transport, "acknowledged delivery".to_owned()));
         }
+        self.check_acknowledged()?;
         if !matches!(self.mode, 0o600 | 0o660 | 0o666) {
             return Err(CreateError::invalid("the mode of a queue is 600, 660 or 666"));
         }
@@ -165,6 +217,41 @@ impl QueueOptions {
             return Err(CreateError::invalid("the name of a codec is 1 to 32 printable ASCII characters"));
         }
         Ok(capacity)
+    }
+
+    /// As [`settle`](Self::settle), for a queue without a name.
+    ///
+    /// # Errors
+    /// As there, and [`CreateError::Invalid`] for what needs a name.
+    pub fn settle_anonymous(
+        &self,
+        transport: &'static str,
+        can: &Capabilities,
+    ) -> Result<usize, CreateError> {
+        if self.max_redeliveries.is_some() {
+            return Err(CreateError::invalid("a queue with a dead-letter queue has a name"));
+        }
+        self.settle(transport, can)
+    }
+
+    /// The name of the dead-letter queue of the queue `name`, if it is to have one.
+    ///
+    /// # Errors
+    /// [`CreateError::Name`] when that is too long.
+    pub fn dead_letter_name(&self, name: &QueueName) -> Result<Option<QueueName>, CreateError> {
+        self.max_redeliveries.map(|_| name.of_dead_letters()).transpose().map_err(CreateError::from)
+    }
+
+    fn check_acknowledged(&self) -> Result<(), CreateError> {
+        if !self.acknowledged && (self.max_redeliveries.is_some() || self.lease.is_some()) {
+            return Err(CreateError::invalid(
+                "only an acknowledged queue has leases, or limits redeliveries",
+            ));
+        }
+        if self.lease == Some(Duration::ZERO) {
+            return Err(CreateError::invalid("a lease takes some time"));
+        }
+        Ok(())
     }
 }
 

@@ -7,11 +7,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::error::{BackendError, CreateError, GetFault, OpenError, PutFault, RemoveError};
+use crate::delivery::DeliveryTag;
+use crate::error::{
+    BackendError, BackendErrorKind, CreateError, DeliveryFault, GetFault, JoinFault, OpenError, PutFault,
+    RemoveError,
+};
 use crate::message::{Batch, Limit};
 use crate::name::QueueName;
 use crate::options::QueueOptions;
+use crate::stat::Stat;
 use crate::system_limit::SystemLimit;
 use crate::{Wait, address::QueueAddress};
 
@@ -118,6 +124,12 @@ impl Capabilities {
     pub const fn new(lifetime: Lifetime, max_capacity: usize, max_message: usize) -> Self {
         Self { lifetime, max_capacity, max_message, auto_close: true, acknowledged: false, anonymous: true }
     }
+
+    /// The same, with acknowledged delivery.
+    #[must_use]
+    pub const fn with_acknowledged(self) -> Self {
+        Self { acknowledged: true, ..self }
+    }
 }
 
 /// One queue of byte messages, as a backend supplies it.
@@ -139,7 +151,8 @@ pub trait Channel: fmt::Debug + Send + Sync {
     /// closed, `TooLong` for a message above the queue's limit; nothing was put in each case.
     fn put(&self, parts: &[&[u8]], wait: Wait) -> Result<(), PutFault>;
 
-    /// Gets one message, which replaces what is in `message`.
+    /// Gets one message, which replaces what is in `message`. On an acknowledged queue it is acknowledged by that, and
+    /// gone for good; [`get_delivery`](Self::get_delivery) hands one out that is not.
     ///
     /// # Blocking
     /// Until there is a message, as `wait` says.
@@ -236,6 +249,56 @@ pub trait Channel: fmt::Debug + Send + Sync {
         Ok(1 + more)
     }
 
+    /// Hands out one message of an acknowledged queue, which replaces what is in `message`: it is in flight until the
+    /// returned tag is [acknowledged](Self::acknowledge) or [given back](Self::give_back), its lease runs out, or this
+    /// process ends.
+    ///
+    /// # Blocking
+    /// Until there is a message, as `wait` says. On a closed queue, also while one is in flight that may come back.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); the default fails, as for a queue that is not acknowledged.
+    fn get_delivery(&self, _message: &mut Vec<u8>, _wait: Wait) -> Result<DeliveryTag, GetFault> {
+        Err(not_acknowledged(self.identity()).into())
+    }
+
+    /// Removes the message of `tag` for good.
+    ///
+    /// # Errors
+    /// [`DeliveryFault::Expired`] when it is not this holder's any more; the default fails.
+    fn acknowledge(&self, _tag: &DeliveryTag) -> Result<(), DeliveryFault> {
+        Err(not_acknowledged(self.identity()).into())
+    }
+
+    /// Puts the message of `tag` back to its place, also into a closed queue.
+    ///
+    /// # Errors
+    /// As [`acknowledge`](Self::acknowledge).
+    fn give_back(&self, _tag: &DeliveryTag) -> Result<(), DeliveryFault> {
+        Err(not_acknowledged(self.identity()).into())
+    }
+
+    /// How many messages are in flight at an instant inside the call; none on a queue that is not acknowledged. Never
+    /// waits for another participant.
+    ///
+    /// # Errors
+    /// As [`len`](Self::len).
+    fn in_flight(&self) -> Result<usize, BackendError> {
+        self.len().map(|_| 0)
+    }
+
+    /// Waits until every message whose put took effect before has been acknowledged or dead-lettered.
+    ///
+    /// # Blocking
+    /// As `wait` says.
+    ///
+    /// # Errors
+    /// `Unfinished` only with [`Wait::No`], `Timeout` only with [`Wait::Until`]; the default fails, as for a queue that
+    /// is not acknowledged.
+    fn join(&self, _wait: Wait) -> Result<(), JoinFault> {
+        Err(not_acknowledged(self.identity()).into())
+    }
+
     /// Whether there is no message in the queue at an instant inside the call.
     ///
     /// # Errors
@@ -244,13 +307,21 @@ pub trait Channel: fmt::Debug + Send + Sync {
         self.len().map(|len| len == 0)
     }
 
-    /// Whether the queue holds as many messages as its capacity at an instant inside the call.
+    /// Whether the queue holds as many messages as its capacity, those in flight included, at an instant inside the
+    /// call. The default counts none in flight.
     ///
     /// # Errors
     /// As [`len`](Self::len).
     fn is_full(&self) -> Result<bool, BackendError> {
         self.len().map(|len| len >= self.identity().capacity)
     }
+}
+
+/// What a queue says that was not made for acknowledged delivery.
+#[cold]
+fn not_acknowledged(queue: &Identity) -> BackendError {
+    BackendError::new(BackendErrorKind::Unsupported, queue, "it was not made for acknowledged delivery")
+        .with_advice("make it with `acknowledged`")
 }
 
 /// What was fixed when a queue was made.
@@ -273,6 +344,12 @@ pub struct Identity {
     pub max_message: usize,
     /// Whether it closes by itself when its last producer has left.
     pub auto_close: bool,
+    /// Whether its messages are to be acknowledged.
+    pub acknowledged: bool,
+    /// After how many redeliveries a message goes to the dead-letter queue.
+    pub max_redeliveries: Option<u32>,
+    /// How long a holder may keep a delivery.
+    pub lease: Option<Duration>,
 }
 
 impl Identity {
@@ -295,6 +372,9 @@ impl Identity {
             capacity,
             max_message: options.message_limit(),
             auto_close: options.closes_by_itself(),
+            acknowledged: options.is_acknowledged(),
+            max_redeliveries: options.redelivery_limit(),
+            lease: options.lease_time(),
         }
     }
 
@@ -311,48 +391,5 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name.as_ref().map_or("(anonymous)", QueueName::as_str);
         write!(f, "{}:{name}", self.transport)
-    }
-}
-
-/// Everything that is known of a queue, for people to read. Each number is exact at an instant inside the call,
-/// not all at the same one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stat {
-    /// Messages in the queue.
-    pub len: usize,
-    /// Whether it is closed.
-    pub closed: bool,
-    /// Memory or disk in use for it, in bytes.
-    pub bytes: u64,
-    /// Messages put since it was made.
-    pub puts: u64,
-    /// Messages taken since it was made.
-    pub gets: u64,
-    /// Messages that are handed out and not acknowledged.
-    pub in_flight: usize,
-    /// Calls of living processes that wait for room.
-    pub waiting_putters: usize,
-    /// Calls of living processes that wait for a message.
-    pub waiting_getters: usize,
-    /// Where it lives.
-    pub location: String,
-}
-
-impl Stat {
-    /// The numbers of a queue with `len` messages, with nothing in flight, nobody waiting and no storage.
-    #[must_use]
-    pub fn new(len: usize, closed: bool, location: String) -> Self {
-        Self {
-            len,
-            closed,
-            bytes: 0,
-            puts: 0,
-            gets: 0,
-            in_flight: 0,
-            waiting_putters: 0,
-            waiting_getters: 0,
-            location,
-        }
     }
 }

@@ -1,11 +1,10 @@
 //! The control file as this process sees it: see [`Mapping`]; its units are the blocks of the pool.
 
-use std::io;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::AtomicU32;
 
-use ipcq_core::os::mapping::{Layout, Mapping};
+use ipcq_core::os::mapping::Mapping;
 use ipcq_core::os::refusal::Damage;
 
 use crate::conduit::Storage;
@@ -81,9 +80,4 @@ impl Deref for Map {
     fn deref(&self) -> &Self::Target {
         &self.0
     }
-}
-
-/// How many blocks lie inside the file, whether or not this process could map them: tags are mapped always.
-pub(crate) fn blocks_in(storage: &Storage) -> io::Result<u32> {
-    InBlocks::units_in(storage)
 }

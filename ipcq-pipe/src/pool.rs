@@ -18,7 +18,7 @@ use ipcq_core::os::refusal::{Damage, Stuck};
 use crate::conduit::Storage;
 use crate::kernel::PAGE;
 use crate::layout::{BLOCK, COUNT, POOL_AT, PutSide, TAGS_AT};
-use crate::map::{Map, blocks_in};
+use crate::map::Map;
 use crate::record::{Extent, Extents};
 
 /// Blocks that an empty queue keeps: 48 KiB of warm memory, with which it has less than 128 KiB.
@@ -211,7 +211,7 @@ impl Pool<'_> {
             }
         }
         self.side().trimmed.store(0, Ordering::Relaxed);
-        let in_file = blocks_in(self.storage).unwrap_or(blocks);
+        let in_file = self.map.units_in(self.storage).unwrap_or(blocks);
         if in_file.saturating_sub(blocks) > TRIM_STEP {
             // Hundreds of MiB take as many milliseconds, for which nobody else would have the lock.
             self.side().stray.store(in_file, Ordering::Relaxed);

@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 
 use ipcq_core::os::refusal::Stuck;
 
-use crate::layout::{CHUNKS_AT, LINKS_AT, PutSide};
-use crate::map::{Map, chunks_in};
+use crate::layout::{LINKS_AT, PutSide};
+use crate::map::Map;
 use crate::position::{CHUNK, MAX_CHUNKS, Position};
 use crate::storage::Storage;
 
@@ -92,7 +92,7 @@ impl Chunks<'_> {
         }
         self.reserve_links(chunks, added)?;
         let last_reused = self.reserve_spare(spare.first(), reused)?;
-        if let Err(error) = self.storage.reserve(place(chunks), added as usize * CHUNK) {
+        if let Err(error) = self.storage.reserve(self.map.place(chunks), added as usize * CHUNK) {
             self.release_chain(spare.first(), reused);
             return Err(error.into());
         }
@@ -125,7 +125,7 @@ impl Chunks<'_> {
         let (mut reserved, mut last, mut outcome) = (0, first, Ok(()));
         self.runs(first, count, |start, len| {
             if outcome.is_ok() {
-                outcome = self.storage.reserve(place(start), len as usize * CHUNK);
+                outcome = self.storage.reserve(self.map.place(start), len as usize * CHUNK);
                 reserved += if outcome.is_ok() { len } else { 0 };
                 last = start + len - 1;
             }
@@ -141,7 +141,9 @@ impl Chunks<'_> {
 
     /// Gives back the memory of `count` chunks that are linked with each other.
     fn release_chain(&self, first: u32, count: u32) {
-        self.runs(first, count, |first, len| self.storage.release(place(first), len as usize * CHUNK));
+        self.runs(first, count, |first, len| {
+            self.storage.release(self.map.place(first), len as usize * CHUNK)
+        });
     }
 
     /// Calls `each` with every run of neighbours (first, length) among `count` linked chunks from `first` on.
@@ -169,7 +171,7 @@ impl Chunks<'_> {
         let head = Position(header.head.0.load(Ordering::Acquire)).chunk();
         let ring = header.memory.0.ring.load(Ordering::Relaxed).min(MAX_CHUNKS);
         let mut kept = tail;
-        if chunks_in(self.storage).is_ok_and(|in_file| tail >= in_file) {
+        if self.map.units_in(self.storage).is_ok_and(|in_file| tail >= in_file) {
             return false;
         }
         // A damaged ring may not come back to the tail.
@@ -204,13 +206,13 @@ impl Chunks<'_> {
     pub(crate) fn sweep(&self) {
         let header = self.map.header();
         // All that the file has, not all that this process could map: what it does not see is not loose.
-        let Ok(in_file) = chunks_in(self.storage) else { return };
+        let Ok(in_file) = self.map.units_in(self.storage) else { return };
         let mut chunks = header.put.0.chunks.load(Ordering::Relaxed).min(in_file);
         // What was reserved and never became a chunk becomes one, for want of another place to remember it.
         if self.reserve_links(chunks, in_file - chunks).is_ok() {
             chunks = in_file;
         } else {
-            self.storage.release(place(chunks), (in_file - chunks) as usize * CHUNK);
+            self.storage.release(self.map.place(chunks), (in_file - chunks) as usize * CHUNK);
         }
         let tail = Position(header.tail.0.load(Ordering::Relaxed)).chunk();
         for chunk in 0..chunks {
@@ -260,7 +262,7 @@ impl Chunks<'_> {
         let noted = Spare(unswept.load(Ordering::Relaxed));
         let left = if noted.count() < spare.count() { noted } else { spare };
         // Nobody is believed to have more chunks than there are.
-        let count = left.count().min(chunks_in(self.storage).unwrap_or(0));
+        let count = left.count().min(self.map.units_in(self.storage).unwrap_or(0));
         let step = count.min(TRIM_STEP);
         self.release_chain(left.first(), step);
         let next = (0..step).fold(left.first(), |chunk, _| self.next(chunk));
@@ -294,10 +296,6 @@ impl Spare {
     }
 }
 
-const fn place(chunk: u32) -> usize {
-    CHUNKS_AT + chunk as usize * CHUNK
-}
-
 #[cfg(test)]
 mod tests {
     use ipcq_core::{Identity, QueueOptions, Wait};
@@ -317,7 +315,7 @@ mod tests {
         for number in 0..8 {
             segment.put(&[&vec![number; 1 << 20]], Wait::No)?;
         }
-        let part = Map(Mapping::between(segment.storage(), 4, 4)?);
+        let part = Map::new(Mapping::between(segment.storage(), 4, 4)?, None);
         Chunks { map: &part, storage: segment.storage() }.sweep();
         let mut message = Vec::new();
         for number in 0..8 {

@@ -7,6 +7,9 @@
 //! 2112 KiB   chunks of 64 KiB, as many as the content needs
 //! ```
 //!
+//! In an acknowledged queue what is handed out comes before the chunks (see
+//! [`deliveries`](ipcq_core::os::deliveries)): 16 GiB of the file, most of which are holes.
+//!
 //! Chunks form a ring: the tail enters the next one, or, where that one still holds messages, a fresh one that is
 //! linked in between. What the head has left is free again, without any bookkeeping. Everything that changes is
 //! changed by one atomic store, so that whoever dies leaves nothing to repair but fresh chunks that were not linked
@@ -66,6 +69,20 @@ pub(crate) struct GetSide {
     pub(crate) total: AtomicU64,
 }
 
+/// What a putter notes, under its lock, that moves a message from another queue; see
+/// [`dead_letters`](crate::dead_letters). All zeroes outside of that, unless it died.
+#[repr(C)]
+pub(crate) struct Moving {
+    /// The number that the message will have here, plus 1.
+    pub(crate) number: AtomicU64,
+    /// Which queue it comes from.
+    pub(crate) source: AtomicU64,
+    /// The number that it has there.
+    pub(crate) source_number: AtomicU64,
+    /// Its entry there.
+    pub(crate) place: AtomicU32,
+}
+
 /// The first page of a segment.
 #[repr(C)]
 pub(crate) struct Header {
@@ -77,6 +94,7 @@ pub(crate) struct Header {
     pub(crate) not_empty: Apart<Event>,
     pub(crate) not_full: Apart<Event>,
     pub(crate) memory: Apart<Memory>,
+    pub(crate) moving: Apart<Moving>,
 }
 
 /// The file of a segment.

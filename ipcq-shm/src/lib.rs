@@ -23,6 +23,15 @@
 //! that sleeps, or by whoever opens the queue or asks for its statistics. A *stopped* participant keeps its lock:
 //! calls that do not wait say `Busy` after 10 ms, calls with a deadline say `Timeout` in time, and the others wait.
 //!
+//! # Acknowledged queues
+//!
+//! What an [`AcknowledgedQueue`] hands out is kept in the queue's file until it is acknowledged. A holder that is killed
+//! loses it within 50 ms to those who wait, and to the next get otherwise (one that comes within 20 µs of the last look
+//! whether holders live may get a later message first); a stopped one keeps it. Leases are looked after as often.
+//! Dead letters go to the queue of that name in the same directory, whichever it is at the time; while it is full,
+//! closed or removed they are handed out again. A process that inherited a named queue, and did not open it by its name,
+//! does not know where they go, and hands them out again, too.
+//!
 //! # What it costs
 //!
 //! An empty queue uses 88 KiB of memory, and up to 1 MiB more stays warm once it has been used; beyond that, memory
@@ -38,6 +47,9 @@
 //! | capacity | 2^29 - 1 messages |
 //! | one message | 4 GiB - 1 |
 //! | processes that wait or are registered producers | 1024 at a time |
+//! | messages in flight or come back | 2^20, and 16 GiB |
+//! | processes that hold deliveries | 1024 at a time |
+//! | address space of an acknowledged queue, and length of its file | 32 GiB and 16 GiB more, nearly all of them holes |
 //! | where | 64-bit Linux 5.16 or newer, one boot, one PID namespace |
 //!
 //! A process in another PID namespace (a container) than the queue's maker is refused when it opens the queue, since
@@ -50,7 +62,10 @@
 //! with `auto_close` only once it puts. Nothing else in a process may open and close the file of one of its named
 //! queues: closing any descriptor of it ends, for the kernel, the record lock that says that this process is alive.
 
+mod acknowledge;
+mod acknowledged;
 mod chunks;
+mod dead_letters;
 mod layout;
 mod map;
 mod operate;
@@ -66,8 +81,8 @@ mod wait;
 pub use ipcq_core::codec;
 pub use ipcq_core::error;
 pub use ipcq_core::{
-    Batch, Bincode, Bytes, Capacity, Channel, Codec, Limit, Queue, QueueAddress, QueueName, QueueOptions,
-    Stat, Transport, Wait,
+    AcknowledgedQueue, Batch, Bincode, Bytes, Capacity, Channel, Codec, Delivery, Limit, Queue, QueueAddress,
+    QueueName, QueueOptions, Receipt, Stat, Transport, Wait,
 };
 pub use transport::ShmTransport;
 

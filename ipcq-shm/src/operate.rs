@@ -120,11 +120,15 @@ impl TwoLock for Segment {
     fn damaged(&self) -> BackendError {
         self.damaged()
     }
+
+    fn settle_orphans(&self) -> bool {
+        self.look_after_deliveries()
+    }
 }
 
 /// The tail, and how many messages fit behind it: at least one.
 #[inline]
-fn free_tail(ring: &Ring<'_>) -> Result<(Position, usize), PutRefusal> {
+pub(crate) fn free_tail(ring: &Ring<'_>) -> Result<(Position, usize), PutRefusal> {
     let tail = ring.tail();
     if tail.is_closed() {
         return Err(PutRefusal::Closed);

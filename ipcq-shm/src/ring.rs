@@ -53,6 +53,14 @@ impl<'a> Ring<'a> {
         Position(self.map.header().head.0.load(Ordering::Acquire))
     }
 
+    /// Where everything before has left for good: the head, unless messages are acknowledged.
+    fn left(&self) -> Position {
+        match self.map.deliveries() {
+            None => self.head(),
+            Some(deliveries) => Position::new(deliveries.ledger().left(), 0, 0),
+        }
+    }
+
     /// How many messages fit behind `tail`, at an instant inside the call. 0 is exact.
     ///
     /// More messages than the capacity are damage, and must not pass for a full queue: whoever waits for room would
@@ -64,7 +72,7 @@ impl<'a> Ring<'a> {
         if len < self.capacity {
             return Ok(self.capacity - len);
         }
-        let head = self.head();
+        let head = self.left();
         seen.store(head.0, Ordering::Relaxed);
         self.capacity.checked_sub(tail.since(head)).ok_or(Damage)
     }

@@ -6,27 +6,34 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use ipcq_core::os::deliveries::{self, Deliveries};
+use ipcq_core::os::ends::Ends;
 use ipcq_core::os::failure::Failure;
 use ipcq_core::os::fixed::{FIXED_WORDS, Fixed, Format, OWN_WORDS};
 use ipcq_core::os::inherit::Inheritable;
 use ipcq_core::os::mapping::{HEAD_LEN, Mapping};
 use ipcq_core::os::open_files::OpenFiles;
-use ipcq_core::os::participants::Slot;
+use ipcq_core::os::participants::{Side, Slot};
 use ipcq_core::os::shared_queue::{Body, SharedQueue, identity_of};
 use ipcq_core::{BackendError, Identity, OpenError, QueueName};
 
 use crate::NAME;
+use crate::dead_letters::DeadLetters;
 use crate::layout::{CHUNKS_AT, Header, InChunks, LINKS_AT};
-use crate::map::{Map, chunks_in};
+use crate::map::Map;
 use crate::position::{CHUNK, MAX_CAPACITY};
 use crate::ring::Ring;
 use crate::storage::{OPEN_FILES, Storage};
+
+/// Where the deliveries of an acknowledged queue begin.
+const DELIVERIES_AT: usize = CHUNKS_AT;
 
 /// A queue's segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
     map: Map,
     body: Body<Self>,
+    dead_letters: Option<DeadLetters>,
 }
 
 impl Segment {
@@ -36,8 +43,13 @@ impl Segment {
             let storage = Storage::new(file, &OPEN_FILES)?;
             storage.reserve(0, HEAD_LEN)?;
             storage.reserve(LINKS_AT, 4096)?;
-            storage.reserve(CHUNKS_AT, CHUNK)?;
-            let map = Map(Mapping::new(&storage)?);
+            let gap = Self::gap(identity.acknowledged);
+            storage.reserve(CHUNKS_AT + gap, CHUNK)?;
+            if identity.acknowledged {
+                Deliveries::reserve_first(&storage, DELIVERIES_AT)?;
+            }
+            let mapping = Mapping::with_gap(&storage, gap)?;
+            let map = Map::new(mapping, Self::deliveries_in(&storage, identity.acknowledged)?);
             Ok((storage, map))
         };
         let (storage, map) = prepare()
@@ -45,6 +57,9 @@ impl Segment {
         Fixed::of(&identity, [0; OWN_WORDS]).write(&map.header().fixed, &Self::FORMAT)?;
         map.header().put.0.chunks.store(1, Ordering::Relaxed);
         map.header().memory.0.ring.store(1, Ordering::Relaxed);
+        if let Some(deliveries) = map.deliveries() {
+            deliveries.begin();
+        }
         Ok(Self::assemble(map, storage, identity))
     }
 
@@ -55,8 +70,15 @@ impl Segment {
         label: &str,
     ) -> Result<Arc<Self>, OpenError> {
         let (storage, mapping) = Self::map(file, label)?;
-        let identity = identity_of(NAME, place, &Self::read_fixed(&mapping, label)?);
-        let segment = Self::assemble(Map(mapping), storage, identity);
+        let fixed = Self::read_fixed(&mapping, label)?;
+        if mapping.place(0) != CHUNKS_AT + Self::gap(fixed.acknowledged) {
+            return Err(OpenError::mismatch(label, "header", "damaged", "an undamaged one"));
+        }
+        let deliveries = Self::deliveries_in(&storage, fixed.acknowledged).map_err(|source| {
+            Failure::new("its deliveries could not be mapped", source).into_backend(label)
+        })?;
+        let identity = identity_of(NAME, place, &fixed);
+        let segment = Self::assemble(Map::new(mapping, deliveries), storage, identity);
         segment.check_positions(label)?;
         segment.check_memory().map_err(|source| {
             Failure::new("its memory has holes that could not be filled", source).into_backend(label)
@@ -66,7 +88,12 @@ impl Segment {
     }
 
     fn assemble(map: Map, storage: Storage, identity: Identity) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self { map, body: Body::new(storage, identity, this.clone()) })
+        let dead_letters = DeadLetters::of(&identity);
+        Arc::new_cyclic(|this| Self { map, body: Body::new(storage, identity, this.clone()), dead_letters })
+    }
+
+    fn deliveries_in(storage: &Storage, acknowledged: bool) -> io::Result<Option<Deliveries>> {
+        acknowledged.then(|| Deliveries::new(storage, DELIVERIES_AT)).transpose()
     }
 
     fn check_positions(&self, label: &str) -> Result<(), OpenError> {
@@ -83,12 +110,14 @@ impl Segment {
     /// a file with holes there, and touching one ends the process when there is no memory left. All of it has memory
     /// in a queue that nobody meddled with, which costs next to nothing to find out.
     fn check_memory(&self) -> io::Result<()> {
-        let chunks = chunks_in(self.storage())?;
+        let chunks = self.map.units_in(self.storage())?;
         self.storage().reserve(LINKS_AT, chunks as usize * size_of::<AtomicU32>())?;
         for chunk in [self.ring().tail().chunk(), self.ring().head().chunk()] {
-            self.storage().reserve(CHUNKS_AT + chunk as usize * CHUNK, CHUNK)?;
+            self.storage().reserve(self.map.place(chunk), CHUNK)?;
         }
-        Ok(())
+        let Some(deliveries) = self.deliveries() else { return Ok(()) };
+        Deliveries::reserve_first(self.storage(), DELIVERIES_AT)?;
+        deliveries.fill_holes(self.storage(), self.storage().bytes()?)
     }
 
     pub(crate) const fn storage(&self) -> &Storage {
@@ -107,6 +136,17 @@ impl Segment {
         Ring { map: &self.map, storage: self.storage(), capacity, max_message }
     }
 
+    /// Where messages go that came back too often.
+    pub(crate) const fn dead_letters(&self) -> Option<&DeadLetters> {
+        self.dead_letters.as_ref()
+    }
+
+    /// What an acknowledged queue has handed out.
+    #[inline]
+    pub(crate) const fn deliveries(&self) -> Option<&Deliveries> {
+        self.map.deliveries()
+    }
+
     pub(crate) fn damaged(&self) -> BackendError {
         self.damage()
     }
@@ -114,7 +154,7 @@ impl Segment {
 
 impl SharedQueue for Segment {
     type Layout = InChunks;
-    const FORMAT: Format = Format { magic: *b"ipcq.shm", version: 2, max_capacity: MAX_CAPACITY };
+    const FORMAT: Format = Format { magic: *b"ipcq.shm", version: 3, max_capacity: MAX_CAPACITY };
     const ANONYMOUS: &'static str = "(anonymous memory)";
     const DAMAGED: &'static str = "its memory holds what no queue can have put there";
     const ENDS_WITH_LAST_HANDLE: bool = false;
@@ -137,6 +177,37 @@ impl SharedQueue for Segment {
         &header.fixed
     }
 
+    fn gap(acknowledged: bool) -> usize {
+        if acknowledged { deliveries::LEN } else { 0 }
+    }
+
+    fn has_room(&self) -> bool {
+        let capacity = self.body.identity.capacity;
+        self.deliveries()
+            .map_or_else(|| !self.header().is_full(capacity), |_| self.has_room_beside_deliveries())
+    }
+
+    fn has_message(&self) -> bool {
+        !self.header().is_empty() || self.deliveries().is_some_and(|all| all.ledger().ready() > 0)
+    }
+
+    /// On a closed queue, gets wait for what is in flight, which may come back.
+    fn has_ended_for(&self, side: Side) -> bool {
+        self.header().is_closed() && !(side == Side::Get && self.may_come_back())
+    }
+
+    fn in_hand(&self) -> usize {
+        self.deliveries().map_or(0, |_| self.head().since(self.left()))
+    }
+
+    fn message_count(&self) -> Result<usize, BackendError> {
+        if self.deliveries().is_some() {
+            let (ledger, head, tail) = self.counts()?;
+            return self.unless_removed(tail.since(head) + ledger.ready() as usize);
+        }
+        self.header().len().map_or_else(|| Err(self.damage()), |len| self.unless_removed(len))
+    }
+
     fn upkeep(&self, go_on: &dyn Fn() -> bool) {
         self.tidy_up(go_on);
     }
@@ -156,6 +227,9 @@ unsafe impl Inheritable for Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
+        if let Some(deliveries) = self.deliveries() {
+            deliveries.leave(self.storage());
+        }
         self.leave();
     }
 }
@@ -167,7 +241,6 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::thread;
 
-    use ipcq_core::os::ends::Ends;
     use ipcq_core::{BackendErrorKind, GetFault, PutFault, QueueOptions, Wait};
 
     use ipcq_core::os::two_lock::TwoLock;

@@ -17,6 +17,7 @@ use ipcq_core::{
 };
 
 use crate::NAME;
+use crate::acknowledged::AcknowledgedChannel;
 use crate::position::MAX_CAPACITY;
 use crate::segment::Segment;
 use crate::storage::OPEN_FILES;
@@ -59,6 +60,35 @@ impl ShmTransport {
         })
     }
 
+    /// The queue that has this name now.
+    pub(crate) fn open_by_name(&self, name: &QueueName) -> Result<Arc<Segment>, OpenError> {
+        let (_, found) = self.home.find(name)?;
+        let segment = self.open_segment(name, &found)?;
+        if segment.header().is_removed() {
+            Err(OpenError::missing(self.home.label(name)))
+        } else {
+            Ok(segment)
+        }
+    }
+
+    /// Makes the queue `dead` for the dead letters of a queue `name` that is about to be made, unless there is one: who
+    /// was killed in between has left it, or an earlier queue of that name has.
+    fn make_dead_letters(
+        &self,
+        name: &QueueName,
+        dead: &QueueName,
+        options: &QueueOptions,
+    ) -> Result<(), CreateError> {
+        options.settle(NAME, &self.capabilities())?;
+        if self.open_by_name(name).is_ok() {
+            return Err(CreateError::exists(self.home.label(name)));
+        }
+        match self.create(dead, &options.of_dead_letters()) {
+            Ok(_) | Err(CreateError::Exists { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn make(&self, name: &QueueName, options: &QueueOptions) -> Result<Arc<Segment>, CreateError> {
         let label = self.home.label(name);
         let failed = |failure: Failure| CreateError::Backend(failure.into_backend(&label));
@@ -98,15 +128,18 @@ impl Transport for ShmTransport {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(Lifetime::UntilRemoved, MAX_CAPACITY, u32::MAX as usize)
+        Capabilities::new(Lifetime::UntilRemoved, MAX_CAPACITY, u32::MAX as usize).with_acknowledged()
     }
 
     fn create(&self, name: &QueueName, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {
-        Ok(Arc::new(Handle::new(self.make(name, options)?)))
+        if let Some(dead) = options.dead_letter_name(name)? {
+            self.make_dead_letters(name, &dead, options)?;
+        }
+        Ok(made(self.make(name, options)?))
     }
 
     fn create_anonymous(&self, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {
-        let capacity = options.settle(NAME, &self.capabilities())?;
+        let capacity = options.settle_anonymous(NAME, &self.capabilities())?;
         let identity = self.home.new_identity(None, capacity, options)?;
         let label = identity.to_string();
         let make = || -> Result<Arc<Segment>, Failure> {
@@ -118,16 +151,11 @@ impl Transport for ShmTransport {
                 .map_err(|source| Failure::new("its memory could not be sealed", source))?;
             Ok(segment)
         };
-        Ok(Arc::new(Handle::new(make().map_err(|failure| failure.into_backend(label))?)))
+        Ok(made(make().map_err(|failure| failure.into_backend(label))?))
     }
 
     fn open(&self, name: &QueueName) -> Result<Arc<dyn Channel>, OpenError> {
-        let (_, found) = self.home.find(name)?;
-        let segment = self.open_segment(name, &found)?;
-        if segment.header().is_removed() {
-            return Err(OpenError::missing(self.home.label(name)));
-        }
-        Ok(Arc::new(Handle::opened(segment)?))
+        opened(self.open_by_name(name)?)
     }
 
     fn inherited(&self, number: usize) -> Result<Arc<dyn Channel>, OpenError> {
@@ -137,7 +165,7 @@ impl Transport for ShmTransport {
         let segment = OPEN_FILES.find_or_open(inherited.file(), |unowned| {
             Segment::open(unowned.take_inherited(NAME).ok_or_else(not_shared)?, None, &label)
         })?;
-        Ok(Arc::new(Handle::opened(segment)?))
+        opened(segment)
     }
 
     fn remove(&self, name: &QueueName) -> Result<(), RemoveError> {
@@ -175,5 +203,23 @@ impl Transport for ShmTransport {
             lines.push(format!("{}: removed, because {why}", self.home.label(&name)));
         }
         Ok(lines)
+    }
+}
+
+/// A handle, of the type that the queue needs, in the process that made it.
+fn made(segment: Arc<Segment>) -> Arc<dyn Channel> {
+    handle(Handle::new(segment.clone()), segment)
+}
+
+/// The same in a process that opened the queue.
+fn opened(segment: Arc<Segment>) -> Result<Arc<dyn Channel>, OpenError> {
+    Ok(handle(Handle::opened(segment.clone())?, segment))
+}
+
+fn handle(handle: Handle<Segment>, segment: Arc<Segment>) -> Arc<dyn Channel> {
+    if segment.deliveries().is_some() {
+        Arc::new(AcknowledgedChannel::new(handle, segment))
+    } else {
+        Arc::new(handle)
     }
 }

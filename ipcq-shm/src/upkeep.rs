@@ -20,6 +20,7 @@ impl Segment {
     /// wants to `go_on`: a gigabyte takes 0.2 s. Never waits for another participant.
     pub(crate) fn tidy_up(&self, go_on: &dyn Fn() -> bool) {
         self.header().is_removed();
+        self.look_after_deliveries();
         if self.header().put.0.lock.is_orphaned() || self.has_much() {
             for _ in 0..MOST_STEPS {
                 if self.trim(KEEP) != Some(true) || !go_on() {
@@ -46,16 +47,21 @@ impl Reclaim for Segment {
 
     /// Whether the queue has more chunks than an empty one may keep, or memory that a dead putter reserved.
     fn has_much(&self) -> bool {
-        self.header().memory.0.ring.load(Ordering::Relaxed) > KEEP + 1 || self.ring().chunks().are_untidy()
+        self.header().memory.0.ring.load(Ordering::Relaxed) > KEEP + 1
+            || self.ring().chunks().are_untidy()
+            || self.deliveries_have_much()
     }
 
     fn trim(&self, keep: u32) -> Option<bool> {
         let guard = self.header().put.0.lock.try_lock().ok()?;
         let chunks = self.ring().chunks();
         if guard.is_recovered() {
+            self.settle_note();
             chunks.sweep();
         }
-        Some(chunks.tidy() || chunks.trim(keep))
+        let more = chunks.tidy() || chunks.trim(keep);
+        drop(guard);
+        Some(self.trim_deliveries() || more)
     }
 
     /// How often an end entered a chunk.

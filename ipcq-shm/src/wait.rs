@@ -19,6 +19,7 @@ impl Segment {
         wait: Wait,
         patience: &Patience,
     ) -> Result<RobustGuard<'a>, PutFault> {
+        self.settle_note();
         let chunks = self.ring().chunks();
         chunks.sweep();
         if !chunks.tidy() {
@@ -29,6 +30,7 @@ impl Segment {
         let again = self.header().put.0.lock.lock_until(|| patience.deadline(wait));
         let guard = again.map_err(|NotLocked| self.no_putting(wait))?;
         if guard.is_recovered() {
+            self.settle_note();
             chunks.sweep();
         }
         Ok(guard)

@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 pub mod crash;
+pub mod deliveries;
 pub mod history;
 pub mod messages;
 pub mod model;

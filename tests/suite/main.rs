@@ -2,6 +2,8 @@
 
 // Generated scripts come to the same on every transport and on the model.
 mod agreement;
+// Generated scripts on acknowledged queues come to the same, too.
+mod deliveries;
 // The upper bounds of the contract, all in one file.
 mod bounds;
 // Real processes that all wait for the same thing get their shares of it.

@@ -16,6 +16,10 @@ mod stepping;
 mod full_disk;
 /// Somebody wrote into the queue, or put something else in its place.
 mod hostile;
+/// Workers are killed that hold jobs.
+mod jobs;
+/// A message is handed out, acknowledged or given back.
+mod step_acknowledged;
 /// A batch is put or got.
 mod step_batch;
 /// One message is got.

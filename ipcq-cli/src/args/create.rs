@@ -1,8 +1,10 @@
 //! What `create` takes.
 
+use std::time::Duration;
+
 use ipcq_core::{Capacity, QueueOptions};
 
-use super::values::{capacity, size};
+use super::values::{capacity, duration, size, whole};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CreateArgs {
@@ -21,6 +23,15 @@ pub(crate) struct CreateArgs {
     /// Close it when its last producer has left
     #[arg(long)]
     pub(crate) auto_close: bool,
+    /// Keep a message until its getter has acknowledged it; what a getter that died had goes back to its place
+    #[arg(long)]
+    pub(crate) acknowledged: bool,
+    /// Move a message that would be handed out again more often than this to the queue NAME.dead
+    #[arg(long, value_name = "N", requires = "acknowledged", value_parser = whole::<u32>, allow_hyphen_values = true)]
+    pub(crate) max_redeliveries: Option<u32>,
+    /// Give a message that its getter has kept for so long to another one
+    #[arg(long, value_name = "D", requires = "acknowledged", value_parser = duration, allow_hyphen_values = true)]
+    pub(crate) lease: Option<Duration>,
 }
 
 impl CreateArgs {
@@ -31,10 +42,19 @@ impl CreateArgs {
             "660" => 0o660,
             _ => 0o600,
         };
-        QueueOptions::new()
+        let options = QueueOptions::new()
             .capacity(self.capacity.unwrap_or(Capacity::Exactly(QueueOptions::DEFAULT_CAPACITY)))
             .max_message(self.max_message.unwrap_or(QueueOptions::DEFAULT_MAX_MESSAGE))
             .mode(mode)
             .auto_close(self.auto_close)
+            .acknowledged(self.acknowledged);
+        let options = match self.max_redeliveries {
+            Some(times) => options.max_redeliveries(times),
+            None => options,
+        };
+        match self.lease {
+            Some(lease) => options.lease(lease),
+            None => options,
+        }
     }
 }

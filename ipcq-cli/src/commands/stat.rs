@@ -21,17 +21,19 @@ pub(super) struct Report {
     pub(super) puts: u64,
     pub(super) gets: u64,
     pub(super) in_flight: usize,
+    pub(super) redelivered: u64,
     pub(super) waiting_putters: usize,
     pub(super) waiting_getters: usize,
     pub(super) codec: String,
     pub(super) max_message: usize,
     pub(super) auto_close: bool,
+    pub(super) acknowledged: bool,
     pub(super) location: String,
 }
 
 impl Report {
     /// What each column of [`row`](Self::row) is.
-    pub(super) const COLUMNS: [&str; 15] = [
+    pub(super) const COLUMNS: [&str; 17] = [
         "name",
         "transport",
         "len",
@@ -41,11 +43,13 @@ impl Report {
         "puts",
         "gets",
         "in_flight",
+        "redelivered",
         "waiting_putters",
         "waiting_getters",
         "codec",
         "max_message",
         "auto_close",
+        "acknowledged",
         "location",
     ];
 
@@ -61,11 +65,13 @@ impl Report {
             puts: stat.puts,
             gets: stat.gets,
             in_flight: stat.in_flight,
+            redelivered: stat.redelivered,
             waiting_putters: stat.waiting_putters,
             waiting_getters: stat.waiting_getters,
             codec: identity.codec.clone(),
             max_message: identity.max_message,
             auto_close: identity.auto_close,
+            acknowledged: identity.acknowledged,
             location: stat.location,
         })
     }
@@ -75,7 +81,7 @@ impl Report {
         serde_json::to_string(self).map_err(|error| Failure::failed(error.to_string()))
     }
 
-    pub(super) fn row(&self) -> [String; 15] {
+    pub(super) fn row(&self) -> [String; 17] {
         let yes_or_no = |yes| if yes { "yes" } else { "no" }.to_owned();
         [
             self.name.clone().unwrap_or_default(),
@@ -87,11 +93,13 @@ impl Report {
             self.puts.to_string(),
             self.gets.to_string(),
             self.in_flight.to_string(),
+            self.redelivered.to_string(),
             self.waiting_putters.to_string(),
             self.waiting_getters.to_string(),
             self.codec.clone(),
             self.max_message.to_string(),
             yes_or_no(self.auto_close),
+            yes_or_no(self.acknowledged),
             self.location.clone(),
         ]
     }

@@ -3,6 +3,8 @@
 #[macro_use]
 mod support;
 
+/// Queues whose messages are acknowledged.
+mod acknowledged;
 /// Measuring: small runs whose results make sense.
 mod bench;
 /// The textbook program.

@@ -24,3 +24,9 @@ pub(super) const OBSERVING: Duration = Duration::from_millis(700);
 /// How long the death of a participant may stay unnoticed: the contract says 1 s at most, and a busy machine may
 /// give the survivor its turn late.
 pub(super) const NOTICED: Duration = Duration::from_secs(10);
+
+/// How long something is waited for that must not happen.
+pub(super) const BRIEF: Duration = Duration::from_millis(20);
+
+/// The same, where sleepers would look a few times meanwhile.
+pub(super) const SLICES: Duration = Duration::from_millis(200);

@@ -35,6 +35,10 @@ pub(super) enum Role {
     Produce,
     /// Waits for a message until it is killed.
     Wait,
+    /// Holds three deliveries, says so in the queue `ready`, and keeps them until it is killed.
+    Hold,
+    /// Gets what there is, until the queue is closed and drained, and acknowledges each.
+    Work,
     /// Has little address space: makes the queue `q` and puts more into it than fits.
     PutTooMuch,
     /// Has little address space: gets a message that does not fit.
@@ -43,7 +47,7 @@ pub(super) enum Role {
     OpenTooMuch,
 }
 
-const ROLES: [Role; 11] = [
+const ROLES: [Role; 13] = [
     Role::Put,
     Role::PutAndAbort,
     Role::Flood,
@@ -52,6 +56,8 @@ const ROLES: [Role; 11] = [
     Role::PassOnInherited,
     Role::Produce,
     Role::Wait,
+    Role::Hold,
+    Role::Work,
     Role::PutTooMuch,
     Role::GetTooMuch,
     Role::OpenTooMuch,
@@ -191,6 +197,15 @@ fn play<H: Harness>(role: Role, place: &OsStr) {
             stage::until(|| open("leave").is_closed().expect("the queue is there"));
         }
         Role::Wait => drop(get(&open("q"))),
+        Role::Hold => {
+            let (queue, mut message) = (open("q"), Vec::new());
+            for _ in 0..3 {
+                queue.get_delivery(&mut message, Wait::Forever).expect("a delivery");
+            }
+            put(&open("ready"), b"");
+            stage::until(|| open("leave").is_closed().expect("the queue is there"));
+        }
+        Role::Work => work(&open("q")),
         Role::PutTooMuch => put_too_much(&transport),
         Role::GetTooMuch => get_too_much(&open("q")),
         Role::OpenTooMuch => open_too_much(&transport),
@@ -222,6 +237,13 @@ fn pass_on(from: &Shared, to: &Shared) {
     }
     let closed = from.is_closed().expect("a queue that works");
     assert!(closed, "the queue ended in another way than by being closed");
+}
+
+fn work(queue: &Shared) {
+    let mut message = Vec::new();
+    while let Ok(tag) = queue.get_delivery(&mut message, Wait::Forever) {
+        queue.acknowledge(&tag).expect("this process holds it");
+    }
 }
 
 fn put_too_much(transport: &impl Transport) {

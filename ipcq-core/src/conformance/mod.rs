@@ -9,6 +9,7 @@
 //!
 //! The list of behaviours is in `suite.rs`, once; a test of this crate compares it with the functions there are.
 
+pub mod acknowledged;
 pub mod auto_close;
 pub mod batches;
 mod bounds;
@@ -19,7 +20,9 @@ pub mod faults;
 pub mod handles;
 mod helper;
 mod in_directory;
+pub mod joining;
 pub mod life;
+pub mod limits;
 pub mod names;
 pub mod observers;
 pub mod order;

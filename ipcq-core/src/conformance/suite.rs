@@ -144,6 +144,54 @@ macro_rules! conformance_suite {
                 q19_one_producer_is_enough,
                 q19_a_child_is_registered_before_it_runs,
             }
+            acknowledged {
+                q20_only_where_offered,
+                q20_an_acknowledged_message_is_gone,
+                q20_a_dropped_delivery_goes_back,
+                q20_what_goes_back_keeps_its_place,
+                q20_what_goes_back_goes_out_before_the_rest,
+                q20_redeliveries_are_counted,
+                q20_len_and_in_flight_are_exact,
+                q20_what_is_in_flight_takes_room,
+                q20_an_acknowledgement_wakes_a_waiting_put,
+                q20_giving_back_wakes_a_waiting_get,
+                q20_closed_only_when_nothing_can_come_back,
+                q20_the_last_acknowledgement_wakes_gets_on_a_closed_queue,
+                q20_giving_back_into_a_closed_queue_succeeds,
+                q20_a_delivery_is_settled_once,
+                q20_a_plain_get_takes_for_good,
+                q20_every_length_comes_back_whole,
+                q20_a_message_that_does_not_decode_is_gone,
+                q20_many_workers_settle_every_message_once,
+                q20_many_deliveries_at_once,
+                q20_a_queue_that_is_removed_takes_its_deliveries_along,
+                q20_what_a_dead_holder_had_goes_back,
+                q20_a_dead_holder_wakes_a_waiting_get,
+                q20_a_holder_that_lives_keeps_its_own,
+                q20_another_process_may_get_what_was_given_back,
+            }
+            limits {
+                q20_a_lease_that_ran_out_is_an_error,
+                q20_a_lease_that_runs_out_wakes_a_waiting_get,
+                q20_within_its_lease_a_delivery_is_kept,
+                q20_too_many_redeliveries_lead_to_the_dead_letters,
+                q20_a_full_dead_letter_queue_puts_the_message_back,
+                q20_a_removed_dead_letter_queue_puts_the_message_back,
+                q20_dead_letters_outlive_their_queue,
+                q20_limits_are_for_acknowledged_queues,
+                q21_dead_letters_are_not_joined,
+            }
+            joining {
+                q21_join_waits_in_three_forms,
+                q21_join_of_nothing_is_done_at_once,
+                q21_join_does_not_wait_for_later_puts,
+                q21_join_waits_for_what_is_ready,
+                q21_join_waits_for_what_came_back,
+                q21_join_returns_when_the_last_is_acknowledged,
+                q21_several_join_at_once,
+                q21_join_of_a_removed_queue_ends,
+                q21_join_does_not_hang_with_a_dead_holder,
+            }
             values {
                 q04_full_hands_the_value_back,
                 q07_closed_hands_the_value_back,
@@ -242,7 +290,7 @@ mod tests {
     #[test]
     fn every_clause_has_a_case() {
         let listed = listed();
-        for clause in 1..=19 {
+        for clause in 1..=21 {
             let prefix = format!("::q{clause:02}_");
             assert!(listed.iter().any(|case| case.contains(&prefix)), "no case checks Q{clause}");
         }

@@ -43,6 +43,42 @@ pub enum GetFault {
     Backend(BackendError),
 }
 
+/// Why a channel did not acknowledge a delivery, or give it back. Nothing was changed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DeliveryFault {
+    /// Its lease ran out: the message has gone back, and may have been handed out again.
+    Expired,
+    /// It was handed out to another process, of which this one is a fork, or this process has settled it already.
+    NotHeld,
+    /// The backend failed.
+    Backend(BackendError),
+}
+
+/// Why a channel did not see all messages acknowledged.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JoinFault {
+    /// At least one was not, at an instant inside the call.
+    Unfinished,
+    /// The deadline passed.
+    Timeout,
+    /// The backend failed.
+    Backend(BackendError),
+}
+
+impl From<BackendError> for DeliveryFault {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}
+
+impl From<BackendError> for JoinFault {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}
+
 impl From<BackendError> for PutFault {
     fn from(error: BackendError) -> Self {
         Self::Backend(error)
@@ -79,6 +115,38 @@ impl fmt::Display for GetFault {
             Self::Closed => f.write_str("the queue is closed and drained"),
             Self::Backend(error) => error.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for DeliveryFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired => f.write_str("the lease of the delivery has run out"),
+            Self::NotHeld => f.write_str("the delivery is not this process's"),
+            Self::Backend(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for JoinFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unfinished => f.write_str("not all messages have been acknowledged"),
+            Self::Timeout => f.write_str("the time for all messages to be acknowledged ran out"),
+            Self::Backend(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DeliveryFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        if let Self::Backend(error) = self { error.source() } else { None }
+    }
+}
+
+impl std::error::Error for JoinFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        if let Self::Backend(error) = self { error.source() } else { None }
     }
 }
 

@@ -169,6 +169,7 @@ impl OpenError {
 fn advice_on_mismatch(what: &str) -> &'static str {
     match what {
         "codec" => "open it with that codec, or make another queue",
+        "delivery" => "open it as a plain queue, or make another one for acknowledged delivery",
         "process namespace" => "use it from there, or remove it and make it again",
         "layout version" => "use the version of the program that made it, or remove it and make it again",
         _ => "remove it and make it again, or use another name",

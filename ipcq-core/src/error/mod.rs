@@ -6,6 +6,7 @@
 
 mod backend;
 mod decode;
+mod delivery;
 mod fault;
 mod get;
 mod lifecycle;
@@ -14,7 +15,8 @@ mod put;
 
 pub use backend::{BackendError, BackendErrorKind};
 pub use decode::DecodeError;
-pub use fault::{GetFault, PutFault};
+pub use delivery::{DeliveryError, JoinError};
+pub use fault::{DeliveryFault, GetFault, JoinFault, PutFault};
 pub(crate) use get::{GetCause, Missed};
 pub use get::{GetError, GetTimeoutError, TryGetError};
 pub use lifecycle::{CreateError, OpenError, RemoveError};

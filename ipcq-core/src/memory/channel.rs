@@ -1,5 +1,5 @@
-//! A handle of a queue in this process. It supplies what [`Channel`] requires and nothing else, so that what
-//! [`Channel`] provides stays tested.
+//! A handle of a queue in this process. It supplies what [`Channel`] requires, and what acknowledged delivery needs; so
+//! what [`Channel`] provides stays tested.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::MemoryTransport;
 use super::state::Shared;
 use crate::deadline::Wait;
-use crate::error::{BackendError, BackendErrorKind, GetFault, PutFault};
-use crate::transport::{Channel, Identity, Stat};
+use crate::delivery::DeliveryTag;
+use crate::error::{BackendError, BackendErrorKind, DeliveryFault, GetFault, JoinFault, PutFault};
+use crate::stat::Stat;
+use crate::transport::{Channel, Identity};
 
 #[derive(Debug)]
 pub(super) struct MemoryChannel {
@@ -52,6 +54,30 @@ impl Channel for MemoryChannel {
 
     fn get(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
         self.shared.get(message, wait)
+    }
+
+    fn get_delivery(&self, message: &mut Vec<u8>, wait: Wait) -> Result<DeliveryTag, GetFault> {
+        self.shared.get_delivery(message, wait)
+    }
+
+    fn acknowledge(&self, tag: &DeliveryTag) -> Result<(), DeliveryFault> {
+        self.shared.acknowledge(tag)
+    }
+
+    fn give_back(&self, tag: &DeliveryTag) -> Result<(), DeliveryFault> {
+        self.shared.give_back(tag)
+    }
+
+    fn in_flight(&self) -> Result<usize, BackendError> {
+        self.shared.in_flight()
+    }
+
+    fn join(&self, wait: Wait) -> Result<(), JoinFault> {
+        self.shared.join(wait)
+    }
+
+    fn is_full(&self) -> Result<bool, BackendError> {
+        self.shared.is_full()
     }
 
     fn len(&self) -> Result<usize, BackendError> {

@@ -5,6 +5,7 @@
 //! another process.
 
 mod channel;
+mod deliveries;
 mod state;
 
 use std::collections::BTreeMap;
@@ -89,23 +90,33 @@ impl Transport for MemoryTransport {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities::new(Lifetime::UntilRemoved, usize::MAX >> 1, isize::MAX.cast_unsigned())
+            .with_acknowledged()
     }
 
     fn create(&self, name: &QueueName, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {
         let capacity = options.settle(NAME, &self.capabilities())?;
-        let place = Some((name.clone(), self.space.directory.clone()));
-        let shared = Shared::new(Identity::new(NAME, place, incarnation(), capacity, options));
+        let dead_letters = options.dead_letter_name(name)?;
+        let identity = |name: &QueueName, options: &QueueOptions| {
+            let place = Some((name.clone(), self.space.directory.clone()));
+            Identity::new(NAME, place, incarnation(), capacity, options)
+        };
         let mut queues = lock(&self.space.queues);
         if queues.contains_key(name) {
-            return Err(CreateError::exists(shared.identity()));
+            return Err(CreateError::exists(format_args!("{NAME}:{name}")));
         }
+        if let Some(dead) = &dead_letters {
+            let made = || Shared::new(identity(dead, &options.of_dead_letters()), None);
+            queues.entry(dead.clone()).or_insert_with(made);
+        }
+        let dead_letters = dead_letters.map(|dead| (Arc::downgrade(&self.space), dead));
+        let shared = Shared::new(identity(name, options), dead_letters);
         queues.insert(name.clone(), shared.clone());
         Ok(Arc::new(MemoryChannel::new(shared, Some(self.clone()))))
     }
 
     fn create_anonymous(&self, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {
-        let capacity = options.settle(NAME, &self.capabilities())?;
-        let shared = Shared::new(Identity::new(NAME, None, incarnation(), capacity, options));
+        let capacity = options.settle_anonymous(NAME, &self.capabilities())?;
+        let shared = Shared::new(Identity::new(NAME, None, incarnation(), capacity, options), None);
         Ok(Arc::new(MemoryChannel::new(shared, None)))
     }
 

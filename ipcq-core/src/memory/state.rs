@@ -1,43 +1,63 @@
 //! The queue itself: a lock around the messages, and two condition variables for those who wait.
 
-use std::collections::{TryReserveError, VecDeque};
+use std::collections::{BTreeMap, TryReserveError, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
-use super::lock;
+use super::deliveries::Held;
+use super::{Space, lock};
 use crate::deadline::Wait;
 use crate::error::{BackendError, BackendErrorKind, GetFault, PutFault};
-use crate::transport::{Identity, Stat};
+use crate::name::QueueName;
+use crate::stat::Stat;
+use crate::transport::Identity;
 
 /// What all handles of a queue share.
 #[derive(Debug)]
 pub(super) struct Shared {
     identity: Identity,
-    state: Mutex<State>,
-    /// Signalled when a message leaves.
-    room: Condvar,
-    /// Signalled when a message arrives.
-    arrival: Condvar,
+    pub(super) state: Mutex<State>,
+    /// Signalled when a message leaves for good.
+    pub(super) room: Condvar,
+    /// Signalled when a message arrives, comes back, or cannot come back any more.
+    pub(super) arrival: Condvar,
+    /// Signalled when a message of an acknowledged queue leaves for good.
+    pub(super) settled: Condvar,
+    /// Where the queue of dead letters is looked for, by its name.
+    pub(super) dead_letters: Option<(Weak<Space>, QueueName)>,
+}
+
+/// A message that is ready.
+pub(super) struct Message {
+    pub(super) number: u64,
+    pub(super) redeliveries: u32,
+    pub(super) bytes: Vec<u8>,
 }
 
 #[derive(Default)]
-struct State {
-    messages: VecDeque<Vec<u8>>,
-    bytes: u64,
-    puts: u64,
+pub(super) struct State {
+    /// In the order of their numbers.
+    pub(super) messages: VecDeque<Message>,
+    /// Those in flight, by their numbers.
+    pub(super) held: BTreeMap<u64, Held>,
+    pub(super) redelivered: u64,
+    pub(super) bytes: u64,
+    pub(super) puts: u64,
     gets: u64,
-    closed: bool,
+    pub(super) closed: bool,
     removed: bool,
     /// Handles that are producers.
     producers: usize,
     waiting_putters: usize,
     waiting_getters: usize,
+    pub(super) joining: usize,
 }
 
 impl Shared {
-    pub(super) fn new(identity: Identity) -> Arc<Self> {
-        let (state, room, arrival) = Default::default();
-        Arc::new(Self { identity, state, room, arrival })
+    pub(super) fn new(identity: Identity, dead_letters: Option<(Weak<Space>, QueueName)>) -> Arc<Self> {
+        let (state, room, arrival, settled) = Default::default();
+        Arc::new(Self { identity, state, room, arrival, settled, dead_letters })
     }
 
     pub(super) const fn identity(&self) -> &Identity {
@@ -52,18 +72,21 @@ impl Shared {
         let message = joined(parts, len).map_err(|error| self.no_room(error))?;
         let state = lock(&self.state);
         let capacity = self.identity.capacity;
-        let mut state = sleep_until(
-            &self.room,
-            state,
-            wait,
-            |state| &mut state.waiting_putters,
-            |state| state.closed || state.messages.len() < capacity,
-        )
-        .ok_or(if wait == Wait::No { PutFault::Full } else { PutFault::Timeout })?;
+        let mut state = self
+            .sleep_until(
+                &self.room,
+                state,
+                wait,
+                |state| &mut state.waiting_putters,
+                |state| state.closed || state.occupied() < capacity,
+            )
+            .ok_or(if wait == Wait::No { PutFault::Full } else { PutFault::Timeout })?;
         if state.closed {
             return Err(PutFault::Closed);
         }
-        if let Err(error) = state.messages.try_reserve(1) {
+        // All that is in flight may come back, and must find room then.
+        let coming_back = state.held.len();
+        if let Err(error) = state.messages.try_reserve(1 + coming_back) {
             // The room that this call was woken for is still there.
             self.room.notify_one();
             return Err(self.no_room(error).into());
@@ -74,17 +97,35 @@ impl Shared {
     }
 
     pub(super) fn get(&self, into: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
-        let state = lock(&self.state);
-        let mut state = sleep_until(
+        let mut state = self.ready(wait)?;
+        let message = state.messages.pop_front().ok_or(GetFault::Closed)?;
+        self.count_redelivery(&mut state, &message);
+        *into = message.bytes;
+        self.settle(&mut state, into.len());
+        Ok(())
+    }
+
+    /// Waits until there is a message, or none will come any more.
+    pub(super) fn ready(&self, wait: Wait) -> Result<MutexGuard<'_, State>, GetFault> {
+        self.sleep_until(
             &self.arrival,
-            state,
+            lock(&self.state),
             wait,
             |state| &mut state.waiting_getters,
-            |state| state.closed || !state.messages.is_empty(),
+            |state| !state.messages.is_empty() || state.closed && state.held.is_empty(),
         )
-        .ok_or(if wait == Wait::No { GetFault::Empty } else { GetFault::Timeout })?;
-        *into = state.take().ok_or(GetFault::Closed)?;
-        self.room.notify_one();
+        .ok_or(if wait == Wait::No { GetFault::Empty } else { GetFault::Timeout })
+    }
+
+    /// Puts a message if there is room for it now; else hands it back.
+    pub(super) fn offer(&self, message: Vec<u8>) -> Result<(), Vec<u8>> {
+        let mut state = lock(&self.state);
+        let takes = !state.closed && state.occupied() < self.identity.capacity;
+        if !takes || state.messages.try_reserve(1).is_err() {
+            return Err(message);
+        }
+        state.append(message);
+        self.arrival.notify_one();
         Ok(())
     }
 
@@ -107,6 +148,7 @@ impl Shared {
         state.removed = true;
         state.bytes = 0;
         state.messages = VecDeque::new();
+        state.held.clear();
         self.close_state(&mut state);
     }
 
@@ -120,6 +162,8 @@ impl Shared {
             bytes: state.bytes,
             puts: state.puts,
             gets: state.gets,
+            in_flight: state.held.len(),
+            redelivered: state.redelivered,
             waiting_putters: state.waiting_putters,
             waiting_getters: state.waiting_getters,
             ..Stat::new(state.messages.len(), state.closed, location)
@@ -143,9 +187,10 @@ impl Shared {
         state.closed = true;
         self.room.notify_all();
         self.arrival.notify_all();
+        self.settled.notify_all();
     }
 
-    fn existing(&self) -> Result<MutexGuard<'_, State>, BackendError> {
+    pub(super) fn existing(&self) -> Result<MutexGuard<'_, State>, BackendError> {
         let state = lock(&self.state);
         if state.removed {
             let gone = BackendError::new(BackendErrorKind::Gone, &self.identity, "it was removed");
@@ -154,7 +199,30 @@ impl Shared {
         Ok(state)
     }
 
-    fn no_room(&self, error: TryReserveError) -> BackendError {
+    /// Sleeps until `ready`, counted by `sleepers`; `None` when the wait is over first.
+    pub(super) fn sleep_until<'s>(
+        &self,
+        signal: &Condvar,
+        mut state: MutexGuard<'s, State>,
+        wait: Wait,
+        sleepers: impl Fn(&mut State) -> &mut usize,
+        ready: impl Fn(&State) -> bool,
+    ) -> Option<MutexGuard<'s, State>> {
+        loop {
+            let next_lease = self.end_leases(&mut state);
+            if ready(&state) {
+                return Some(state);
+            }
+            if wait.is_over() {
+                return None;
+            }
+            *sleepers(&mut state) += 1;
+            state = sleep(signal, state, wait, next_lease);
+            *sleepers(&mut state) -= 1;
+        }
+    }
+
+    pub(super) fn no_room(&self, error: TryReserveError) -> BackendError {
         let what = "the memory for a message could not be had";
         BackendError::new(BackendErrorKind::NoRoom, &self.identity, what)
             .with_advice("free some and try again")
@@ -163,17 +231,22 @@ impl Shared {
 }
 
 impl State {
-    fn append(&mut self, message: Vec<u8>) {
-        self.bytes += byte_count(&message);
+    fn append(&mut self, bytes: Vec<u8>) {
+        self.bytes += byte_count(bytes.len());
+        let number = self.puts;
         self.puts += 1;
-        self.messages.push_back(message);
+        self.messages.push_back(Message { number, redeliveries: 0, bytes });
     }
 
-    fn take(&mut self) -> Option<Vec<u8>> {
-        let message = self.messages.pop_front()?;
-        self.bytes -= byte_count(&message);
+    /// A message of `len` bytes leaves for good.
+    pub(super) fn forget(&mut self, len: usize) {
+        self.bytes -= byte_count(len);
         self.gets += 1;
-        Some(message)
+    }
+
+    /// How many messages there are, ready or in flight.
+    pub(super) fn occupied(&self) -> usize {
+        self.messages.len() + self.held.len()
     }
 }
 
@@ -189,27 +262,15 @@ impl fmt::Debug for State {
     }
 }
 
-/// Sleeps until `ready`, counted by `sleepers`; `None` when the wait is over first.
-fn sleep_until<'s>(
+fn sleep<'s>(
     signal: &Condvar,
-    mut state: MutexGuard<'s, State>,
+    state: MutexGuard<'s, State>,
     wait: Wait,
-    sleepers: impl Fn(&mut State) -> &mut usize,
-    ready: impl Fn(&State) -> bool,
-) -> Option<MutexGuard<'s, State>> {
-    while !ready(&state) {
-        if wait.is_over() {
-            return None;
-        }
-        *sleepers(&mut state) += 1;
-        state = sleep(signal, state, wait);
-        *sleepers(&mut state) -= 1;
-    }
-    Some(state)
-}
-
-fn sleep<'s>(signal: &Condvar, state: MutexGuard<'s, State>, wait: Wait) -> MutexGuard<'s, State> {
-    match wait.remaining() {
+    until: Option<Instant>,
+) -> MutexGuard<'s, State> {
+    let lease = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let left = wait.remaining().into_iter().chain(lease).min();
+    match left {
         None => signal.wait(state).unwrap_or_else(PoisonError::into_inner),
         Some(left) => signal.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
     }
@@ -228,6 +289,6 @@ fn joined(parts: &[&[u8]], len: usize) -> Result<Vec<u8>, TryReserveError> {
     Ok(message)
 }
 
-fn byte_count(message: &[u8]) -> u64 {
-    u64::try_from(message.len()).unwrap_or(u64::MAX)
+fn byte_count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }

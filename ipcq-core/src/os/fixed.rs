@@ -1,6 +1,7 @@
 //! The fixed part of a queue's memory: written once before the queue has a name, checked whenever it is opened.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::failure::Failure;
 use super::machine;
@@ -14,9 +15,23 @@ pub const OWN_WORDS: usize = 4;
 const CODEC_AT: usize = 10;
 const CODEC_WORDS: usize = QueueOptions::MAX_CODEC_LEN / 8;
 const OWN_AT: usize = CODEC_AT + CODEC_WORDS;
+/// Where the flags are, the limit of redeliveries (plus 1; 0 for none), and the lease in nanoseconds (0 for none).
+const FLAGS_AT: usize = 9;
+const REDELIVERIES_AT: usize = OWN_AT + OWN_WORDS;
+const LEASE_AT: usize = REDELIVERIES_AT + 1;
 const AUTO_CLOSE: u64 = 1;
+const ACKNOWLEDGED: u64 = 2;
 
-const _: () = assert!(OWN_AT + OWN_WORDS < FIXED_WORDS);
+/// Where in the file the word is that [`is_acknowledged`] understands, in bytes.
+pub const FLAGS_OFFSET: usize = FLAGS_AT * 8;
+
+const _: () = assert!(LEASE_AT + 1 < FIXED_WORDS);
+
+/// Whether the fixed part with this word, not checked so far, is that of an acknowledged queue.
+#[must_use]
+pub const fn is_acknowledged(flags: u64) -> bool {
+    flags & ACKNOWLEDGED != 0
+}
 
 /// What tells the memory of one backend's queues from all else.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +55,12 @@ pub struct Fixed {
     pub max_message: usize,
     /// Whether it closes by itself.
     pub auto_close: bool,
+    /// Whether its messages are to be acknowledged.
+    pub acknowledged: bool,
+    /// After how many redeliveries a message goes to the dead-letter queue.
+    pub max_redeliveries: Option<u32>,
+    /// How long a holder may keep a delivery.
+    pub lease: Option<Duration>,
     /// The codec's name.
     pub codec: String,
     /// What the backend alone knows the meaning of, and checks.
@@ -55,6 +76,9 @@ impl Fixed {
             capacity: identity.capacity,
             max_message: identity.max_message,
             auto_close: identity.auto_close,
+            acknowledged: identity.acknowledged,
+            max_redeliveries: identity.max_redeliveries,
+            lease: identity.lease,
             codec: identity.codec.clone(),
             own,
         }
@@ -78,18 +102,25 @@ impl Fixed {
             place.namespace,
             self.capacity as u64,
             self.max_message as u64,
-            if self.auto_close { AUTO_CLOSE } else { 0 },
+            self.flags(),
         ]);
         let codec = self.codec.as_bytes().chunks(8).take(CODEC_WORDS);
         for (word, bytes) in fixed[CODEC_AT..].iter_mut().zip(codec) {
             *word = bytes.iter().rev().fold(0, |word, &byte| (word << 8) | u64::from(byte));
         }
         fixed[OWN_AT..OWN_AT + OWN_WORDS].copy_from_slice(&self.own);
+        fixed[REDELIVERIES_AT] = self.max_redeliveries.map_or(0, |times| u64::from(times) + 1);
+        let nanos = |lease: Duration| u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX);
+        fixed[LEASE_AT] = self.lease.map_or(0, nanos);
         fixed[FIXED_WORDS - 1] = checksum(&fixed[..FIXED_WORDS - 1]);
         for (word, value) in words.iter().zip(fixed) {
             word.store(value, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    const fn flags(&self) -> u64 {
+        (if self.auto_close { AUTO_CLOSE } else { 0 }) | (if self.acknowledged { ACKNOWLEDGED } else { 0 })
     }
 
     /// Reads the fixed part and checks that this process can use the queue called `queue`.
@@ -156,7 +187,12 @@ impl Fixed {
                 .ok()
                 .filter(|capacity| (1..=max_capacity).contains(capacity))?,
             max_message: u32::try_from(fixed[8]).ok()? as usize,
-            auto_close: fixed[9] & AUTO_CLOSE != 0,
+            auto_close: fixed[FLAGS_AT] & AUTO_CLOSE != 0,
+            acknowledged: is_acknowledged(fixed[FLAGS_AT]),
+            max_redeliveries: fixed[REDELIVERIES_AT]
+                .checked_sub(1)
+                .map(|times| u32::try_from(times).unwrap_or(u32::MAX)),
+            lease: Some(fixed[LEASE_AT]).filter(|nanos| *nanos != 0).map(Duration::from_nanos),
             codec: std::str::from_utf8(codec).ok()?.to_owned(),
             own: fixed[OWN_AT..].first_chunk().copied()?,
         };
@@ -166,11 +202,20 @@ impl Fixed {
     /// The options that would make this queue, as far as its identity goes.
     #[must_use]
     pub fn options(&self) -> QueueOptions {
-        QueueOptions::new()
+        let options = QueueOptions::new()
             .capacity(self.capacity)
             .max_message(self.max_message)
             .auto_close(self.auto_close)
-            .codec(&self.codec)
+            .acknowledged(self.acknowledged)
+            .codec(&self.codec);
+        let options = match self.max_redeliveries {
+            Some(times) => options.max_redeliveries(times),
+            None => options,
+        };
+        match self.lease {
+            Some(lease) => options.lease(lease),
+            None => options,
+        }
     }
 }
 

@@ -48,19 +48,11 @@ pub unsafe trait Layout {
     /// The most units of a queue.
     const MOST: u32;
 
-    /// How many whole units a file of `len` bytes has.
+    /// How many whole units a file of `len` bytes has, of which they do not use the first `units_at`.
     #[must_use]
-    fn whole_units(len: usize) -> u32 {
-        let units = len.saturating_sub(Self::UNITS_AT) / Self::UNIT;
+    fn whole_units(len: usize, units_at: usize) -> u32 {
+        let units = len.saturating_sub(units_at) / Self::UNIT;
         u32::try_from(units).map_or(Self::MOST, |units| units.min(Self::MOST))
-    }
-
-    /// How many whole units lie inside the file, whether or not this process could map them.
-    ///
-    /// # Errors
-    /// When the system does not say how long it is.
-    fn units_in<Q>(storage: &Storage<Q>) -> io::Result<u32> {
-        Ok(Self::whole_units(storage.len()?))
     }
 }
 
@@ -72,6 +64,8 @@ pub struct Mapping<L> {
     in_file: AtomicU32,
     /// Units that lie inside the mapping.
     limit: u32,
+    /// Where they begin.
+    units_at: usize,
     layout: PhantomData<fn() -> L>,
 }
 
@@ -87,10 +81,19 @@ impl<L: Layout> Mapping<L> {
     /// # Errors
     /// When there is no room for it, or the file is shorter than [`HEAD_LEN`].
     pub fn new<Q>(storage: &Storage<Q>) -> io::Result<Self> {
+        Self::with_gap(storage, 0)
+    }
+
+    /// The same for a file in which there are `gap` bytes of something else before the units.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_gap<Q>(storage: &Storage<Q>, gap: usize) -> io::Result<Self> {
         let (limit, _) = getrlimit(Resource::RLIMIT_AS)?;
-        let share = L::whole_units(usize::try_from(limit / 8).unwrap_or(usize::MAX));
-        let now = L::units_in(storage)?.max(L::FEWEST);
-        Self::between(storage, now, share.max(now))
+        let units_at = L::UNITS_AT + gap;
+        let share = L::whole_units(usize::try_from(limit / 8).unwrap_or(usize::MAX), units_at);
+        let now = L::whole_units(storage.len()?, units_at).max(L::FEWEST);
+        Self::map(storage, units_at, now, share.max(now))
     }
 
     /// Maps `most` units, or as many as can be had, but not fewer than `least`.
@@ -98,17 +101,21 @@ impl<L: Layout> Mapping<L> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn between<Q>(storage: &Storage<Q>, least: u32, most: u32) -> io::Result<Self> {
+        Self::map(storage, L::UNITS_AT, least, most)
+    }
+
+    fn map<Q>(storage: &Storage<Q>, units_at: usize, least: u32, most: u32) -> io::Result<Self> {
         let () = Self::CHECKED;
         if storage.len()? < HEAD_LEN {
             return Err(Errno::EINVAL.into());
         }
         let mut units = most;
         loop {
-            let len = L::UNITS_AT + units as usize * L::UNIT;
+            let len = units_at + units as usize * L::UNIT;
             match MmapOptions::new().len(len).no_reserve_swap().map_raw(storage.as_raw_fd()) {
                 Ok(raw) => {
                     let in_file = AtomicU32::new(0);
-                    let mapping = Self { raw, in_file, limit: units, layout: PhantomData };
+                    let mapping = Self { raw, in_file, limit: units, units_at, layout: PhantomData };
                     mapping.measure(storage)?;
                     return Ok(mapping);
                 }
@@ -123,7 +130,7 @@ impl<L: Layout> Mapping<L> {
     /// Looks how many units lie inside the file by now.
     #[cold]
     fn measure<Q>(&self, storage: &Storage<Q>) -> io::Result<u32> {
-        let units = L::units_in(storage)?.min(self.limit);
+        let units = self.units_in(storage)?.min(self.limit);
         self.in_file.store(units, Ordering::Relaxed);
         Ok(units)
     }
@@ -140,12 +147,27 @@ impl<L: Layout> Mapping<L> {
     /// Whether the file has `units`, whether or not this process could map them.
     pub fn file_has<Q>(&self, units: usize, storage: &Storage<Q>) -> bool {
         units <= self.in_file.load(Ordering::Relaxed) as usize
-            || L::units_in(storage).is_ok_and(|in_file| units <= in_file as usize)
+            || self.units_in(storage).is_ok_and(|in_file| units <= in_file as usize)
     }
 
     /// Whether the file has grown beyond what this process could map.
     pub fn is_outgrown<Q>(&self, storage: &Storage<Q>) -> bool {
-        L::units_in(storage).is_ok_and(|units| units > self.limit)
+        self.units_in(storage).is_ok_and(|units| units > self.limit)
+    }
+
+    /// How many whole units lie inside the file, whether or not this process could map them.
+    ///
+    /// # Errors
+    /// When the system does not say how long it is.
+    pub fn units_in<Q>(&self, storage: &Storage<Q>) -> io::Result<u32> {
+        Ok(L::whole_units(storage.len()?, self.units_at))
+    }
+
+    /// Where unit `unit` is in the file.
+    #[inline]
+    #[must_use]
+    pub const fn place(&self, unit: u32) -> usize {
+        self.units_at + unit as usize * L::UNIT
     }
 
     /// How many units this process can reach.
@@ -198,7 +220,7 @@ impl<L: Layout> Mapping<L> {
             }
         }
         // SAFETY: the units were just found to lie inside the file and inside the mapping.
-        let memory = unsafe { self.raw.as_mut_ptr().add(L::UNITS_AT + first as usize * L::UNIT) };
+        let memory = unsafe { self.raw.as_mut_ptr().add(self.place(first)) };
         NonNull::new(memory).ok_or(Damage)
     }
 }

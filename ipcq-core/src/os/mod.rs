@@ -2,7 +2,8 @@
 //! repairs ([`lock`]), sleep and wake ([`event`], [`waiting`]), the calls of a queue with two of them ([`two_lock`], [`refusal`]), who is alive in a queue ([`participants`],
 //! [`presence`]), the directory of its files ([`directory`], [`home`]), its memory ([`storage`], [`open_files`],
 //! [`fixed`], [`mapping`], [`reaper`]), how a child gets it ([`inherit`]), and what a queue is whose processes share
-//! memory ([`ends`], [`shared_queue`], [`handle`]).
+//! memory ([`ends`], [`shared_queue`], [`handle`]), of which some hand out what is to be acknowledged
+//! ([`deliveries`]).
 //!
 //! This is the one part of core with unsafe code. Everything here works on words in memory that other processes
 //! share, and treats what they hold as hostile.
@@ -11,6 +12,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("ipcq needs a 64-bit Linux, 5.16 or newer");
 
+pub mod deliveries;
 pub mod directory;
 pub mod ends;
 pub mod event;

@@ -98,7 +98,7 @@ impl Participants {
         self.producer.store(0, Ordering::Relaxed);
         self.joined.store(0, Ordering::Release);
         // If this fails, closing the descriptor does the same in a moment, and the slot is already empty.
-        let _ = record_lock::give_back(table.file, index);
+        let _ = table.give_back(index);
         drop(inside);
     }
 

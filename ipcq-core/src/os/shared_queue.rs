@@ -16,7 +16,7 @@ use super::directory::{FileId, Found};
 use super::ends::Ends;
 use super::event::Event;
 use super::failure::Failure;
-use super::fixed::{FIXED_WORDS, Fixed, Format};
+use super::fixed::{FIXED_WORDS, FLAGS_OFFSET, Fixed, Format, is_acknowledged};
 use super::lock::RobustLock;
 use super::mapping::{HEAD_LEN, Layout, Mapping};
 use super::open_files::OpenFiles;
@@ -84,6 +84,32 @@ pub trait SharedQueue: Reclaim + fmt::Debug {
 
     /// Where the fixed part of its header is.
     fn fixed_words(header: &<Self::Layout as Layout>::Header) -> &[AtomicU64; FIXED_WORDS];
+
+    /// How many bytes of something else there are in the file of a queue that may be acknowledged, before the units.
+    #[must_use]
+    fn gap(_acknowledged: bool) -> usize {
+        0
+    }
+
+    /// Whether there is room for one message more, at an instant inside the call.
+    fn has_room(&self) -> bool {
+        !self.words().is_full(self.body().identity.capacity)
+    }
+
+    /// Whether there is a message, at an instant inside the call.
+    fn has_message(&self) -> bool {
+        !self.words().is_empty()
+    }
+
+    /// Whether callers on `side` will never be able to go on again.
+    fn has_ended_for(&self, _side: Side) -> bool {
+        self.words().is_closed()
+    }
+
+    /// How many messages there are beyond what getters can take now, and which take room: a hint.
+    fn in_hand(&self) -> usize {
+        0
+    }
 
     /// Repairs what the dead left, and gives back what memory is free, for as long as the caller wants to `go_on`. Never
     /// waits for another participant.
@@ -195,14 +221,18 @@ pub trait SharedQueue: Reclaim + fmt::Debug {
     fn map(file: OwnedFd, label: &str) -> Result<(Storage<Self>, Mapping<Self::Layout>), OpenError> {
         let failed = |source| Failure::new("its memory could not be mapped", source).into_backend(label);
         let storage = Storage::new(file, Self::open_files()).map_err(failed)?;
-        let (len, least) = (storage.len().map_err(failed)?, Self::Layout::EMPTY_LEN);
-        if len < least {
-            let (len, least) = (format!("{len} bytes"), format!("at least {least} bytes"));
-            return Err(OpenError::mismatch(label, "size", len, least));
-        }
-        Fixed::check_magic(storage.first_word().map_err(failed)?, &Self::FORMAT, label)?;
+        let len = storage.len().map_err(failed)?;
+        let check_len = |least: usize| {
+            let (len, least) = ((len < least).then_some(len), format!("at least {least} bytes"));
+            let too_short = |len| Err(OpenError::mismatch(label, "size", format!("{len} bytes"), least));
+            len.map_or(Ok(()), too_short)
+        };
+        check_len(Self::Layout::EMPTY_LEN)?;
+        Fixed::check_magic(storage.word(0).map_err(failed)?, &Self::FORMAT, label)?;
+        let gap = Self::gap(is_acknowledged(storage.word(FLAGS_OFFSET).map_err(failed)?));
+        check_len(Self::Layout::EMPTY_LEN + gap)?;
         storage.reserve(0, HEAD_LEN).map_err(failed)?;
-        let map = Mapping::new(&storage).map_err(failed)?;
+        let map = Mapping::with_gap(&storage, gap).map_err(failed)?;
         Ok((storage, map))
     }
 
@@ -268,8 +298,8 @@ impl<Q: SharedQueue> TwoSided for Q {
 
     fn can_go_on(&self, side: Side) -> bool {
         match side {
-            Side::Put => !self.words().is_full(self.body().identity.capacity),
-            Side::Get => !self.words().is_empty(),
+            Side::Put => self.has_room(),
+            Side::Get => self.has_message(),
         }
     }
 
@@ -280,13 +310,17 @@ impl<Q: SharedQueue> TwoSided for Q {
     fn backlog(&self, side: Side) -> usize {
         let len = self.words().about();
         match side {
-            Side::Put => self.body().identity.capacity.saturating_sub(len),
+            Side::Put => self.body().identity.capacity.saturating_sub(len + self.in_hand()),
             Side::Get => len,
         }
     }
 
     fn is_closed(&self) -> bool {
         self.words().is_closed()
+    }
+
+    fn has_ended(&self, side: Side) -> bool {
+        self.has_ended_for(side)
     }
 
     fn close_if_abandoned(&self) -> bool {

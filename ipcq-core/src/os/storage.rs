@@ -94,14 +94,14 @@ impl<T> Storage<T> {
         Ok(())
     }
 
-    /// The first word of the file, as it is there: to read what has no memory yet through a mapping would take some,
+    /// The word at `at` in the file, as it is there: to read what has no memory yet through a mapping would take some,
     /// or end the process when there is none.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn first_word(&self) -> io::Result<u64> {
+    pub fn word(&self, at: usize) -> io::Result<u64> {
         let mut word = [0; 8];
-        pread(&*self.file, &mut word, 0)?;
+        pread(&*self.file, &mut word, offset(at)?)?;
         Ok(u64::from_ne_bytes(word))
     }
 

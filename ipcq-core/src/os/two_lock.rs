@@ -291,7 +291,7 @@ pub trait TwoLock: TwoSided {
         match wait {
             Wait::Forever | Wait::Until(_) => GetFault::Timeout,
             Wait::No if self.can_go_on(Side::Get) => GetFault::Busy,
-            Wait::No if self.is_closed() => GetFault::Closed,
+            Wait::No if self.has_ended(Side::Get) => GetFault::Closed,
             Wait::No => GetFault::Empty,
         }
     }

@@ -193,6 +193,11 @@ pub trait TwoSided {
     /// Whether the queue is closed.
     fn is_closed(&self) -> bool;
 
+    /// Whether callers on `side` will not be able to go on any more.
+    fn has_ended(&self, _side: Side) -> bool {
+        self.is_closed()
+    }
+
     /// Closes a queue whose producers have all left, if it was made to; returns whether it did so now.
     fn close_if_abandoned(&self) -> bool;
 
@@ -210,7 +215,7 @@ pub trait TwoSided {
     /// # Blocking
     /// As `wait` says.
     fn wait_on(&self, side: Side, wait: Wait) -> Result<(), Late> {
-        let ready = || self.can_go_on(side) || self.is_closed();
+        let ready = || self.can_go_on(side) || self.has_ended(side);
         if wait.is_over() {
             // Looking again could go on for as long as others keep the queue busy.
             return if self.close_if_abandoned() { Ok(()) } else { Err(Late) };
@@ -223,7 +228,7 @@ pub trait TwoSided {
         loop {
             self.event(side).announce();
             self.lock_of(side.other()).synchronize();
-            if !gives_way && ready() || self.is_closed() || self.close_if_abandoned() {
+            if !gives_way && ready() || self.has_ended(side) || self.close_if_abandoned() {
                 return Ok(());
             }
             let slice = wait.remaining().map_or(SLICE, |left| left.min(SLICE));

@@ -194,7 +194,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     }
 
     #[cold]
-    fn undecoded(&self, bytes: Vec<u8>, failure: DecodeFailure) -> DecodeError {
+    pub(super) fn undecoded(&self, bytes: Vec<u8>, failure: DecodeFailure) -> DecodeError {
         DecodeError::new(self.label.clone(), C::NAME, bytes, failure)
     }
 }

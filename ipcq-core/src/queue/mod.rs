@@ -1,5 +1,7 @@
 //! The typed handle of a queue: what programs use, the same on every transport.
 
+mod acknowledged;
+mod delivery;
 mod get;
 mod iter;
 mod put;
@@ -12,13 +14,16 @@ use std::marker::PhantomData;
 use std::process::Command;
 use std::sync::Arc;
 
+pub use self::acknowledged::AcknowledgedQueue;
+pub use self::delivery::{Delivery, Receipt};
 pub use self::iter::{Iter, TryIter};
 use crate::address::QueueAddress;
 use crate::codec::{Bytes, Codec, DefaultCodec};
 use crate::error::{BackendError, CreateError, OpenError, RemoveError};
 use crate::name::QueueName;
 use crate::options::QueueOptions;
-use crate::transport::{Channel, Identity, Stat, Transport};
+use crate::stat::Stat;
+use crate::transport::{Channel, Identity, Transport};
 
 /// A bounded queue of messages of type `T` between processes.
 ///
@@ -27,6 +32,9 @@ use crate::transport::{Channel, Identity, Stat, Transport};
 /// ceremony: what was put stays put.
 ///
 /// `C` is the [codec](Codec) that messages are written with; the queue records its name.
+///
+/// A get takes the message for good, also from a queue that was made for acknowledged delivery; use an
+/// [`AcknowledgedQueue`] where it must not be lost with its taker.
 ///
 /// ```
 /// use ipcq_core::memory::MemoryTransport;

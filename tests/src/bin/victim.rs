@@ -15,6 +15,8 @@
 //! victim huge TRANSPORT DIRECTORY                     huge messages are never finished
 //! victim full-disk TRANSPORT DIRECTORY                its file system is full
 //! victim storm CAPACITY SECONDS TRANSPORT DIRECTORY   a death every 10 ms
+//! victim jobs NUMBER TRANSPORT DIRECTORY              a worker that holds some dies every 20 ms
+//! victim job-worker NUMBER TRANSPORT DIRECTORY
 //! victim storm-worker put|get NUMBER SLOTS TRANSPORT DIRECTORY
 //! ```
 //!
@@ -91,6 +93,15 @@ fn run(words: &[&str]) -> Result<String, String> {
             std::fs::create_dir(&queues).map_err(|error| error.to_string())?;
             crash::storm(&*make(transport, &queues)?, directory, number(capacity)?, length)
         }
+        ["jobs", jobs] => {
+            let queues = directory.join("queues");
+            std::fs::create_dir(&queues).map_err(|error| error.to_string())?;
+            crash::jobs(&*make(transport, &queues)?, directory, number(jobs)?)
+        }
+        ["job-worker", jobs] => {
+            let queues = make(transport, &directory.join("queues"))?;
+            crash::do_jobs(&*queues, directory, number(jobs)?)
+        }
         ["storm-worker", what, own, slots] => {
             let queues = make(transport, &directory.join("queues"))?;
             crash::work(&*queues, directory, what, number(own)?, number(slots)?)
@@ -102,7 +113,7 @@ fn run(words: &[&str]) -> Result<String, String> {
 /// How long the program may stand still in a role, in seconds; nothing for those that others watch.
 fn patience(role: &[&str]) -> Option<u32> {
     match role.first().copied() {
-        Some("mismatch" | "storm-worker") => None,
+        Some("mismatch" | "storm-worker" | "job-worker") => None,
         Some("hostile") => Some(120),
         Some("states" | "full-disk") => Some(60),
         Some("leaks" | "huge") => Some(30),

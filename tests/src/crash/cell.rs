@@ -115,7 +115,7 @@ impl<'a> Cell<'a> {
     /// # Errors
     /// When they cannot be read.
     pub fn storage(&self) -> io::Result<Vec<u8>> {
-        let layout = Layout::of(self.transport.name());
+        let layout = Layout::of_queue(self.transport.name(), self.queue.identity().acknowledged);
         let mut all = Vec::new();
         for path in self.paths()? {
             match Place::at(path)? {
@@ -134,6 +134,10 @@ impl<'a> Cell<'a> {
         self.helpers.clear();
         self.stopped.clear();
         self.others.clear();
+        if self.queue.identity().max_redeliveries.is_some() {
+            let dead = self.name.of_dead_letters().map_err(|error| error.to_string())?;
+            self.transport.remove(&dead).map_err(|error| format!("remove: {error}"))?;
+        }
         self.transport.remove(&self.name).map_err(|error| format!("remove: {error}"))
     }
 }

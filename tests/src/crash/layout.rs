@@ -47,6 +47,10 @@ const SHM: Layout = Layout {
     bulk: &["record"],
 };
 
+/// The same with what is handed out, as far as the first entries of it: see `deliveries` in `ipcq-core`.
+const SHM_ACKNOWLEDGED: Layout =
+    Layout { looks: &[(0, 68 * KIB), (2112 * KIB, 5 * KIB), (2120 * KIB, KIB), (2144 * KIB, KIB)], ..SHM };
+
 /// See the layout in `ipcq-pipe`.
 const PIPE: Layout = Layout {
     // Of the tags only the first few: one is like the other, and each would be a state of its own.
@@ -81,6 +85,11 @@ impl Layout {
     /// The layout of the queues of `transport`.
     pub(super) fn of(transport: &str) -> &'static Self {
         if transport == "pipe" { &PIPE } else { &SHM }
+    }
+
+    /// The layout of a queue, which may be acknowledged.
+    pub(super) fn of_queue(transport: &str, acknowledged: bool) -> &'static Self {
+        if acknowledged { &SHM_ACKNOWLEDGED } else { Self::of(transport) }
     }
 
     /// What is at `at`: a word of the header, or a part of the file.

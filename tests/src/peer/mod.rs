@@ -45,6 +45,7 @@ pub fn play(arguments: &[String]) -> Played {
         ("fork-waiting", [queue]) => fork::wait_on_both_sides(transport, queue),
         ("share-of-puts", [queue]) => share::puts(transport, queue),
         ("share-of-gets", [queue]) => share::gets(transport, queue),
+        ("hold", [queue, count]) => waiting::with_deliveries(transport, queue, count.parse()?),
         ("wait", [queue]) => waiting::for_a_message(transport, queue),
         ("wait-and-time", [queue]) => waiting::for_messages_and_tell_when(transport, queue),
         ("wait-despite-signals", [queue, millis]) => {

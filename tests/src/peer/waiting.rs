@@ -16,6 +16,16 @@ pub(super) fn for_a_message(transport: &dyn Transport, queue: &str) -> Played {
     Ok(())
 }
 
+/// Is handed out up to `count` messages, and holds them until its input ends.
+pub(super) fn with_deliveries(transport: &dyn Transport, queue: &str, count: usize) -> Played {
+    let queue = transport.open(&queue.parse()?)?;
+    let held = crate::deliveries::hold(&*queue, count);
+    say("held")?;
+    std::io::stdin().read_line(&mut String::new())?;
+    drop(held);
+    Ok(())
+}
+
 /// Gets messages until the queue is closed, and says when each arrived.
 pub(super) fn for_messages_and_tell_when(transport: &dyn Transport, queue: &str) -> Played {
     let queue = Queue::<u64>::open(transport, queue)?;

@@ -9,7 +9,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::{io, thread};
 
-use ipcq_core::{Channel, GetFault};
+use ipcq_core::{Channel, DeliveryTag, GetFault};
 use memchr::memmem;
 use nix::unistd::{AccessFlags, access};
 
@@ -133,53 +133,85 @@ pub(super) fn run(
 impl Work<'_> {
     fn work(&self) {
         let mut message = Vec::new();
-        while self.next(&mut message) {
+        while let Some(tag) = self.next(&mut message) {
             let ended = self.task.run(&message);
-            self.settle(ended);
+            self.settle(tag.as_ref(), ended);
         }
     }
 
-    /// Takes the next message; it counts as done with only when it is [settled](Self::settle).
-    fn next(&self, message: &mut Vec<u8>) -> bool {
+    /// Takes the next message, and of an acknowledged queue what it is to be [settled](Self::settle) by.
+    fn next(&self, message: &mut Vec<u8>) -> Option<Option<DeliveryTag>> {
         if !self.with(|tally| tally.claim(self.terms.wanted())) {
-            return false;
+            return None;
         }
         let got = loop {
-            match self.channel.get(message, self.terms.wait()) {
+            match self.take(message) {
                 Err(fault) if self.terms.try_again(&fault) => {}
                 got => break got,
             }
         };
         self.with(|tally| match got {
-            Ok(()) => {
+            Ok(tag) => {
                 tally.taken += 1;
-                true
+                Some(tag)
             }
             Err(fault) => {
                 tally.end.get_or_insert(fault);
-                false
+                None
             }
         })
     }
 
-    /// Says what became of a message. On a plain queue it was gone when it was taken, and a failure is only counted.
-    fn settle(&self, ended: io::Result<ExitStatus>) {
-        match ended {
-            Ok(status) if status.success() => return,
-            Ok(status) => self.diagnostics.detail(&format!("a command failed: {status}")),
+    fn take(&self, message: &mut Vec<u8>) -> Result<Option<DeliveryTag>, GetFault> {
+        let wait = self.terms.wait();
+        if self.channel.identity().acknowledged {
+            return self.channel.get_delivery(message, wait).map(Some);
+        }
+        self.channel.get(message, wait).map(|()| None)
+    }
+
+    /// Does what becomes of a message whose command `ended`. One of a plain queue was gone when it was taken, and a
+    /// failure is only counted; one of an acknowledged queue is acknowledged now, or goes back.
+    fn settle(&self, tag: Option<&DeliveryTag>, ended: io::Result<ExitStatus>) {
+        let succeeded = match ended {
+            Ok(status) if status.success() => true,
+            Ok(status) => {
+                self.diagnostics.detail(&format!("a command failed: {status}"));
+                false
+            }
             Err(error) => {
                 let cause = crate::failure::cause(&error);
                 self.diagnostics.note(&format!("the command could not be run with a message: {cause}"));
+                false
             }
+        };
+        let settled = match tag {
+            Some(tag) if succeeded => self.channel.acknowledge(tag),
+            Some(tag) => self.channel.give_back(tag),
+            None => Ok(()),
+        };
+        if let Err(fault) = settled {
+            let queue = &self.queue;
+            self.diagnostics
+                .note(&format!("a message of queue {queue} is not this process's any more: {fault}"));
         }
-        self.with(|tally| tally.failed += 1);
+        self.with(|tally| tally.failed += u64::from(!succeeded));
     }
 
     fn outcome(&self) -> Result<(), Failure> {
         self.with(|tally| {
             let (taken, failed) = (messages(tally.taken), tally.failed);
             self.diagnostics.detail(&format!("got {taken} from queue {}", self.queue));
-            if failed > 0 {
+            if failed > 0 && self.channel.identity().acknowledged {
+                let back = format!("the command failed {failed} of {} times for queue {}", tally.taken, self.queue);
+                // Who takes all there is, or will be, takes what went back as well.
+                if self.terms.is_bounded() {
+                    return Err(Failure::failed(format!(
+                        "{back}, and what it failed for went back; run it with -v to see how"
+                    )));
+                }
+                self.diagnostics.detail(&back);
+            } else if failed > 0 {
                 return Err(Failure::failed(format!(
                     "the command failed for {failed} of {taken} from queue {}, which are taken; run it with -v to see how",
                     self.queue

@@ -6,7 +6,7 @@ mod terms;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipcq_core::{Batch, Channel, GetFault, Limit};
+use ipcq_core::{Batch, Channel, DeliveryTag, GetFault, Limit, Wait};
 
 use self::terms::Terms;
 use super::put::messages;
@@ -65,6 +65,8 @@ struct Getter {
     diagnostics: Diagnostics,
     /// How many were taken and written.
     done: u64,
+    /// What is in the batch of an acknowledged queue, in its order.
+    held: Vec<DeliveryTag>,
 }
 
 /// What became of one attempt to get messages.
@@ -80,7 +82,7 @@ enum Step {
 impl Getter {
     fn new(channel: Arc<dyn Channel>, terms: Terms, output: Output, diagnostics: Diagnostics) -> Self {
         let queue = label(&*channel);
-        Self { channel, queue, terms, output, diagnostics, done: 0 }
+        Self { channel, queue, terms, output, diagnostics, done: 0, held: Vec::new() }
     }
 
     fn get_all(&mut self) -> Result<(), Failure> {
@@ -93,9 +95,13 @@ impl Getter {
                 Step::NoReader => return Ok(()),
                 Step::Ended(fault) => return self.terms.end(&self.queue, self.done, &fault),
                 Step::Got => {
-                    if let Err(unwritten) = self.output.write(&batch) {
+                    let written = self.output.write(&batch);
+                    let unwritten = written.as_ref().err().map_or(0, |unwritten| unwritten.messages);
+                    let settled = self.settle(batch.len() - unwritten.min(batch.len()));
+                    if let Err(unwritten) = written {
                         return self.not_written(&unwritten);
                     }
+                    settled?;
                     self.done += u64::try_from(batch.len()).unwrap_or(0);
                 }
             }
@@ -104,15 +110,15 @@ impl Getter {
     }
 
     /// Waits for messages as long as the user allows and somebody reads stdout.
-    fn step(&self, batch: &mut Batch, limit: Limit) -> Step {
+    fn step(&mut self, batch: &mut Batch, limit: Limit) -> Step {
         let wait = self.terms.wait();
         loop {
             if self.output.is_closed() {
                 return Step::NoReader;
             }
             let now = at_most(wait, LOOK_AT_STDOUT);
-            match self.channel.get_many(batch, limit, now) {
-                Ok(_) => return Step::Got,
+            match self.take(batch, limit, now) {
+                Ok(()) => return Step::Got,
                 Err(GetFault::Timeout) if now != wait => {}
                 Err(fault) if self.terms.try_again(&fault) => {}
                 Err(fault) => return Step::Ended(fault),
@@ -120,10 +126,50 @@ impl Getter {
         }
     }
 
+    /// Takes messages; those of an acknowledged queue are still to be settled.
+    fn take(&mut self, batch: &mut Batch, limit: Limit, wait: Wait) -> Result<(), GetFault> {
+        if !self.channel.identity().acknowledged {
+            return self.channel.get_many(batch, limit, wait).map(|_| ());
+        }
+        let (mut message, mut wait) = (Vec::new(), wait);
+        // Half of the bytes, because how long the next one is is known only once it is taken.
+        while batch.len() < limit.max_messages() && batch.byte_len() < limit.max_bytes() / 2 {
+            match self.channel.get_delivery(&mut message, wait) {
+                Ok(tag) => {
+                    batch.push(&message);
+                    self.held.push(tag);
+                }
+                Err(_) if !batch.is_empty() => break,
+                Err(fault) => return Err(fault),
+            }
+            // More are taken only as far as they are there.
+            wait = Wait::No;
+        }
+        Ok(())
+    }
+
+    /// Acknowledges the first messages of the batch, which were written, and gives the others back.
+    fn settle(&mut self, written: usize) -> Result<(), Failure> {
+        let mut failed = None;
+        for (place, tag) in self.held.drain(..).enumerate() {
+            let settled =
+                if place < written { self.channel.acknowledge(&tag) } else { self.channel.give_back(&tag) };
+            failed = failed.or(settled.err());
+        }
+        let queue = &self.queue;
+        failed.map_or(Ok(()), |fault| {
+            Err(Failure::failed(format!(
+                "a message of queue {queue} was written and could not be acknowledged ({fault}); it may be handed \
+                 out again"
+            )))
+        })
+    }
+
     /// Says what was taken and is lost. That nobody reads any more is the reader's choice, and no failure.
     fn not_written(&self, unwritten: &Unwritten) -> Result<(), Failure> {
         let count = u64::try_from(unwritten.messages).unwrap_or(u64::MAX);
-        let lost = format!("{} taken from queue {} could not be written", messages(count), self.queue);
+        let fate = if self.channel.identity().acknowledged { ", and went back" } else { "" };
+        let lost = format!("{} taken from queue {} could not be written{fate}", messages(count), self.queue);
         if unwritten.is_closed() {
             self.diagnostics.note(&format!("stdout was closed; {lost}"));
             return Ok(());

@@ -22,6 +22,11 @@ impl Terms {
         }
     }
 
+    /// Whether a number of messages is wanted, rather than all there are or will be.
+    pub(super) fn is_bounded(&self) -> bool {
+        !self.amount.all && !self.amount.follow
+    }
+
     /// How long the next message may be in coming.
     pub(super) fn wait(&self) -> Wait {
         match self.wait {

@@ -14,6 +14,8 @@ use super::slot::Slot;
 pub struct Table<'a> {
     pub(super) file: BorrowedFd<'a>,
     pub(super) slots: &'a [Slot],
+    /// Which of the file's record locks is that of the first slot.
+    first: usize,
 }
 
 /// What is known of a queue's producers at an instant.
@@ -31,7 +33,18 @@ impl<'a> Table<'a> {
     /// The table `slots` of the queue in `file`: the one descriptor of it that this process has, open for writing.
     #[must_use]
     pub const fn new(file: BorrowedFd<'a>, slots: &'a [Slot]) -> Self {
-        Self { file, slots }
+        Self { file, slots, first: 0 }
+    }
+
+    /// The same for a second table in one file, whose record locks begin with number `first`.
+    #[must_use]
+    pub const fn with_locks_at(self, first: usize) -> Self {
+        Self { first, ..self }
+    }
+
+    /// Gives the record lock of the slot `index` back, if this process has it.
+    pub(super) fn give_back(self, index: usize) -> Result<(), Errno> {
+        record_lock::give_back(self.file, self.first + index)
     }
 
     /// Says that this process holds the queue, until it closes the file. The child of a fork does not, until it says so.
@@ -135,12 +148,15 @@ impl<'a> Table<'a> {
         let pid = std::process::id();
         for (index, slot) in self.slots.iter().enumerate() {
             // The number may be that of a dead process, or a lie; the kernel knows.
-            if slot.is_taken() && slot.owner() == pid && holder(self.file, index)? == Holder::Myself {
+            if slot.is_taken()
+                && slot.owner() == pid
+                && holder(self.file, self.first + index)? == Holder::Myself
+            {
                 return Ok(Some(index));
             }
         }
         for (index, slot) in self.slots.iter().enumerate() {
-            if record_lock::try_take(self.file, index)? {
+            if record_lock::try_take(self.file, self.first + index)? {
                 slot.claim(pid);
                 return Ok(Some(index));
             }
@@ -153,6 +169,6 @@ impl<'a> Table<'a> {
     }
 
     fn is_held(self, index: usize) -> io::Result<bool> {
-        Ok(holder(self.file, index).map_err(io_error)? != Holder::Nobody)
+        Ok(holder(self.file, self.first + index).map_err(io_error)? != Holder::Nobody)
     }
 }

@@ -1,5 +1,6 @@
 //! The operations under which processes die.
 
+mod acknowledged;
 mod contended;
 mod leaving;
 mod lifecycle;
@@ -21,5 +22,6 @@ pub fn all() -> Vec<Box<dyn Scenario>> {
     all.extend(leaving::all());
     all.extend(lifecycle::all());
     all.extend(waiting::all());
+    all.extend(acknowledged::all());
     all
 }

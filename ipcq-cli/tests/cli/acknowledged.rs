@@ -1,0 +1,73 @@
+use std::process::Stdio;
+
+use crate::support::Sandbox;
+
+on_every_transport! {
+    what_was_printed_is_acknowledged,
+    a_killed_getter_loses_nothing,
+    limits_need_acknowledging,
+    dead_letters_have_a_queue,
+}
+
+/// Makes the queue `jobs`; `false` where the transport does not offer it, and says so.
+fn made(sandbox: &Sandbox, options: &str) -> bool {
+    let made = sandbox.ipcq(&format!("create jobs --acknowledged {options}")).done();
+    if sandbox.transport() == "shm" {
+        made.succeeds();
+        return true;
+    }
+    made.fails(2, &[sandbox.transport(), "acknowledged delivery"]);
+    false
+}
+
+fn what_was_printed_is_acknowledged(sandbox: &Sandbox) {
+    if !made(sandbox, "--lease 1m") {
+        return;
+    }
+    sandbox.ipcq("put jobs a b c").done().succeeds();
+    sandbox.ipcq("get jobs -n 2").done().prints("a\nb\n");
+    let stat = sandbox.stat("jobs");
+    assert_eq!((&stat["len"], &stat["in_flight"], &stat["gets"]), (&1.into(), &0.into(), &2.into()));
+    assert_eq!((&stat["acknowledged"], &stat["redelivered"]), (&true.into(), &0.into()));
+    sandbox.ipcq("get jobs --all").done().prints("c\n");
+    sandbox.ipcq("get jobs --no-wait").done().fails(1, &["empty"]);
+    sandbox.ipcq("close jobs").done().succeeds();
+    sandbox.ipcq("get jobs --follow").done().says_nothing();
+}
+
+/// A getter whose output nobody reads holds what it could not write, until it is killed.
+fn a_killed_getter_loses_nothing(sandbox: &Sandbox) {
+    if !made(sandbox, "--capacity 2000") {
+        return;
+    }
+    let long = "x".repeat(1000);
+    let lines: String = (0..1000).map(|n| format!("{n:04} {long}\n")).collect();
+    sandbox.ipcq("put jobs --close").input(&lines).done().succeeds();
+    let getter = sandbox.ipcq("get jobs --follow").start_unread(Stdio::null());
+    while sandbox.stat("jobs")["in_flight"] == 0 {
+        std::thread::yield_now();
+    }
+    drop(getter);
+    let rest = sandbox.ipcq("get jobs --follow").done();
+    let rest = rest.stdout();
+    // What was written into the pipe is gone, and nothing else: the rest is the end of all, from a whole message on.
+    assert!(lines.ends_with(&rest) && rest.len() > lines.len() / 2, "{} of {}", rest.len(), lines.len());
+    assert!(rest.len().is_multiple_of(lines.len() / 1000));
+}
+
+fn limits_need_acknowledging(sandbox: &Sandbox) {
+    sandbox.ipcq("create jobs --max-redeliveries 3").done().fails(2, &["--acknowledged"]);
+    sandbox.ipcq("create jobs --lease 1s").done().fails(2, &["--acknowledged"]);
+    sandbox.ipcq("create jobs --acknowledged --lease soon").done().fails(2, &["500ms, 2s or 1m"]);
+}
+
+fn dead_letters_have_a_queue(sandbox: &Sandbox) {
+    if !made(sandbox, "--max-redeliveries 2") {
+        return;
+    }
+    let listed = sandbox.ipcq("ls").done().succeeds().stdout();
+    assert!(listed.lines().any(|line| line.starts_with("jobs.dead ")), "{listed}");
+    sandbox.ipcq("rm jobs").done().succeeds();
+    assert_eq!(sandbox.len("jobs.dead"), 0);
+    sandbox.ipcq("rm jobs.dead").done().succeeds();
+}

@@ -1,0 +1,47 @@
+//! What is known of a queue, for people to read.
+
+/// Everything that is known of a queue, for people to read. Each number is exact at an instant inside the call,
+/// not all at the same one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stat {
+    /// Messages in the queue.
+    pub len: usize,
+    /// Whether it is closed.
+    pub closed: bool,
+    /// Memory or disk in use for it, in bytes.
+    pub bytes: u64,
+    /// Messages put since it was made.
+    pub puts: u64,
+    /// Messages that left since it was made: taken, and where that is to be acknowledged, acknowledged or dead-lettered.
+    pub gets: u64,
+    /// Messages that are handed out and not acknowledged.
+    pub in_flight: usize,
+    /// How often a message was handed out again, which had come back.
+    pub redelivered: u64,
+    /// Calls of living processes that wait for room.
+    pub waiting_putters: usize,
+    /// Calls of living processes that wait for a message.
+    pub waiting_getters: usize,
+    /// Where it lives.
+    pub location: String,
+}
+
+impl Stat {
+    /// The numbers of a queue with `len` messages, with nothing in flight, nobody waiting and no storage.
+    #[must_use]
+    pub fn new(len: usize, closed: bool, location: String) -> Self {
+        Self {
+            len,
+            closed,
+            bytes: 0,
+            puts: 0,
+            gets: 0,
+            in_flight: 0,
+            redelivered: 0,
+            waiting_putters: 0,
+            waiting_getters: 0,
+            location,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Every generated script on an acknowledged queue comes to the same on the model, in memory and in shared memory, step by
+//! step; holders that die in it are processes that are killed.
+
+use std::time::Duration;
+
+use ipcq_core::Transport;
+use ipcq_core::conformance::Watchdog;
+use ipcq_core::memory::MemoryTransport;
+use ipcq_tests::deliveries::{check, hold, script};
+use proptest::prelude::*;
+
+use crate::place::Place;
+
+/// Steps of the longest script.
+const STEPS: usize = 60;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn deliveries_in_memory_agree_with_the_model(script in script(STEPS)) {
+        let _watchdog = Watchdog::start("a script in memory", Duration::from_secs(60));
+        let transport = MemoryTransport::new();
+        // The process is the only holder: one that dies gives back what it had.
+        let die = |count| {
+            let queue = transport.open(&"q".parse().expect("a legal name")).expect("the queue is there");
+            for tag in hold(&*queue, count) {
+                queue.give_back(&tag).expect("it is held");
+            }
+        };
+        check(&transport, &script, die).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn deliveries_in_shared_memory_agree_with_the_model(script in script(STEPS)) {
+        let place = Place::new("shm");
+        let _watchdog = Watchdog::start("a script in shared memory", Duration::from_secs(60));
+        let die = |count: usize| {
+            let mut holder = place.start("hold", &["q", &count.to_string()]);
+            assert_eq!(holder.hear(), "held");
+            holder.kill();
+        };
+        check(&*place.transport, &script, die).map_err(TestCaseError::fail)?;
+    }
+}
