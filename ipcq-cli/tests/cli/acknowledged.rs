@@ -7,6 +7,9 @@ on_every_transport! {
     a_killed_getter_loses_nothing,
     limits_need_acknowledging,
     dead_letters_have_a_queue,
+    what_a_command_fails_for_comes_back,
+    what_a_command_always_fails_for_becomes_a_dead_letter,
+    a_number_of_commands_says_that_one_failed,
 }
 
 /// Makes the queue `jobs`; `false` where the transport does not offer it, and says so.
@@ -70,4 +73,45 @@ fn dead_letters_have_a_queue(sandbox: &Sandbox) {
     sandbox.ipcq("rm jobs").done().succeeds();
     assert_eq!(sandbox.len("jobs.dead"), 0);
     sandbox.ipcq("rm jobs.dead").done().succeeds();
+}
+
+/// A command that counts in a file how often it saw `{}`, and succeeds from the third time on, unless it is `never`.
+const THIRD_TIME: &str =
+    "echo >> $IPCQ_DIR/{}.times; [ {} != never ] && [ $(wc -l < $IPCQ_DIR/{}.times) -gt 2 ]";
+
+fn what_a_command_fails_for_comes_back(sandbox: &Sandbox) {
+    if !made(sandbox, "--max-redeliveries 20") {
+        return;
+    }
+    sandbox.ipcq("put jobs a b c d e f --close").done().succeeds();
+    let get = ["get", "jobs", "--follow", "-j", "3", "--exec", "sh", "-c", THIRD_TIME];
+    sandbox.ipcq_with(&get).done().says_nothing();
+    let stat = sandbox.stat("jobs");
+    assert_eq!((&stat["len"], &stat["in_flight"]), (&0.into(), &0.into()));
+    assert_eq!((&stat["gets"], &stat["redelivered"]), (&6.into(), &12.into()));
+    assert_eq!(sandbox.len("jobs.dead"), 0);
+}
+
+fn what_a_command_always_fails_for_becomes_a_dead_letter(sandbox: &Sandbox) {
+    if !made(sandbox, "--max-redeliveries 4") {
+        return;
+    }
+    sandbox.ipcq("put jobs a never b --close").done().succeeds();
+    let get = ["get", "jobs", "--follow", "--exec", "sh", "-c", THIRD_TIME];
+    sandbox.ipcq_with(&get).done().says_nothing();
+    sandbox.ipcq("get jobs.dead --all").done().prints("never\n");
+    let stat = sandbox.stat("jobs");
+    assert_eq!((&stat["len"], &stat["in_flight"]), (&0.into(), &0.into()));
+}
+
+fn a_number_of_commands_says_that_one_failed(sandbox: &Sandbox) {
+    if !made(sandbox, "") {
+        return;
+    }
+    sandbox.ipcq("put jobs a b").done().succeeds();
+    let label = sandbox.label("jobs");
+    let get = ["get", "jobs", "--exec", "false"];
+    sandbox.ipcq_with(&get).done().fails(2, &["1 of 1", &label, "went back"]);
+    assert_eq!(sandbox.len("jobs"), 2);
+    sandbox.ipcq_with(&["get", "jobs", "-n", "2", "--exec", "cat"]).done().prints("ab");
 }
