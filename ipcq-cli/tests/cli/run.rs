@@ -12,6 +12,7 @@ on_every_transport! {
     a_command_ended_by_a_signal_is_reported_as_shells_do,
     the_others_go_on_when_a_consumer_ends_early,
     slow_consumers_share_the_lines,
+    a_slow_consumer_does_not_hoard,
     producers_end_when_nobody_consumes,
     a_pipeline_that_is_asked_to_end_leaves_nothing_behind,
     a_killed_pipeline_leaves_nothing_behind,
@@ -83,7 +84,17 @@ fn slow_consumers_share_the_lines(sandbox: &Sandbox) {
     // Each reads one line, and no more until all four have one.
     let consumer = "read x; touch $IPCQ_DIR/got.$$; \
                     while [ $(ls $IPCQ_DIR | grep -c got) -lt 4 ]; do sleep 0.01; done; cat > /dev/null";
-    let run = ["run", "--producer", "seq 100", "--consumer", consumer, "-j", "4"];
+    let run = ["run", "--producer", "seq 10", "--consumer", consumer, "-j", "4"];
+    sandbox.ipcq_with(&run).done().says_nothing();
+}
+
+fn a_slow_consumer_does_not_hoard(sandbox: &Sandbox) {
+    // One reads a line and no more until the other has had nearly all: 10 that are left are the slow one's.
+    let slow = "read x; while [ ! -e $IPCQ_DIR/done ]; do sleep 0.01; done; cat > /dev/null";
+    let fast = "cat > $IPCQ_DIR/fast";
+    let producer = "for i in $(seq 20); do seq 500; sleep 0.01; done; \
+                    while [ $(wc -l < $IPCQ_DIR/fast) -lt 9990 ]; do sleep 0.01; done; touch $IPCQ_DIR/done";
+    let run = ["run", "--producer", producer, "--consumer", slow, "--consumer", fast];
     sandbox.ipcq_with(&run).done().says_nothing();
 }
 
