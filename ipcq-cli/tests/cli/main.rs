@@ -23,6 +23,8 @@ mod pipelines;
 mod progress;
 /// What is scraped.
 mod prometheus;
+/// What users were promised and no other test shows.
+mod promises;
 /// Putting: framings, waiting, limits.
 mod put;
 /// Pipelines of processes around a queue of their own.
