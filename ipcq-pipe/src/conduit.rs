@@ -13,7 +13,7 @@ use ipcq_core::os::fixed::{FIXED_WORDS, Fixed, Format};
 use ipcq_core::os::inherit::{self, Inheritable};
 use ipcq_core::os::mapping::{HEAD_LEN, Mapping};
 use ipcq_core::os::open_files::OpenFiles;
-use ipcq_core::os::participants::{Slot, Table};
+use ipcq_core::os::participants::Slot;
 use ipcq_core::os::shared_queue::{Body, SharedQueue, identity_of};
 use ipcq_core::os::two_lock::TwoLock;
 use ipcq_core::{Identity, OpenError, QueueName};
@@ -77,12 +77,12 @@ impl Conduit {
     }
 
     /// Opens the queue in `file`, which is called `label` in errors; `find_pipe` finds the pipe of a queue with
-    /// this fixed part, and is told how to ask whether a process says that it holds the queue.
+    /// this fixed part.
     pub(crate) fn open(
         file: OwnedFd,
         place: Option<(QueueName, PathBuf)>,
         label: &str,
-        find_pipe: impl FnOnce(&Fixed, FileId, &dyn Fn() -> bool) -> Result<Pipe, OpenError>,
+        find_pipe: impl FnOnce(&Fixed, FileId) -> Result<Pipe, OpenError>,
     ) -> Result<Arc<Self>, OpenError> {
         let failed = |source| Failure::new("its memory could not be mapped", source).into_backend(label);
         let (storage, mapping) = Self::map(file, label)?;
@@ -95,8 +95,7 @@ impl Conduit {
         storage.reserve(LENGTHS_AT, lengths_len(fixed.capacity)).map_err(failed)?;
         storage.reserve(TAGS_AT, PAGE).map_err(failed)?;
         let id = FileId { device: fixed.own[1], inode: fixed.own[2] };
-        let table = Table::new(storage.as_fd(), mapping.slots());
-        let pipe = find_pipe(&fixed, id, &|| table.has_holder().unwrap_or(true))?;
+        let pipe = find_pipe(&fixed, id)?;
         let pages = pipe.size().map_err(failed)? / PAGE;
         let needed = pages_for(fixed.capacity, record);
         if pages < needed {
@@ -118,9 +117,6 @@ impl Conduit {
         record: usize,
         identity: Identity,
     ) -> io::Result<Arc<Self>> {
-        // Before the queue has a name, and before others can find that nobody else holds it any more. Without room for a
-        // lock they take longer to find out that this process does.
-        let _ = Table::new(storage.as_fd(), map.slots()).hold();
         let spare = (pipe.size()? / PAGE).saturating_sub(pages_for(identity.capacity, record));
         Ok(Arc::new_cyclic(|this| Self {
             map,

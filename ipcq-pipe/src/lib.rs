@@ -36,7 +36,7 @@
 //! | Q6, Q7 | the counts are read without a lock; closing is a bit of `tail`, so that no put comes behind it |
 //! | Q8 | one write, and one read, for up to 64 messages |
 //! | Q12 | the control file gets its name last, at one instant; the FIFO has a name that no other queue has |
-//! | Q13 | the kernel knows who holds a FIFO open: opening it for writing fails when nobody reads; see below |
+//! | Q13 | the kernel knows who holds a FIFO open: opening it for writing fails when nobody reads |
 //! | Q15 | see below |
 //! | Q16 | numbers, lengths and places are checked; the pipe is never waited on |
 //! | Q17 | the pool reserves memory before it is touched; what a pipe cannot hold is refused when the queue is made |
@@ -77,10 +77,8 @@
 //! everybody else, or truncate its control file, which ends those that use it: that is not defended against, and the
 //! default directory is private.
 //!
-//! A process may fork while it has queues open; both sides go on using them, and both hold them. That holds for every
-//! child, also for one that is about to run another program, as when a thread starts a process. So each process that
-//! uses a queue says so by a record lock, which children do not inherit, and who looks for a queue that is held without
-//! one waits half a second for it to be let go, or used. A child that was started with [`share_with`](Queue::share_with) holds the queue from its first instruction, whether or not it asks for
+//! A process may fork while it has queues open; both sides go on using them, and both hold them. A child that was
+//! started with [`share_with`](Queue::share_with) holds the queue from its first instruction, whether or not it asks for
 //! it. Nothing else in a process may open and close the control file of one of its named queues: closing any descriptor
 //! of it ends, for the kernel, the record lock that says that this process is alive.
 

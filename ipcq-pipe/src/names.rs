@@ -7,8 +7,6 @@
 //! instant between making and opening it, during which its maker holds off removals.
 
 use std::os::fd::AsFd;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use interprocess::os::unix::fifo_file::create_fifo;
 use ipcq_core::os::directory::{FileId, QueueDirectory, Removal};
@@ -20,12 +18,6 @@ use crate::kernel::Pipe;
 
 /// What the file names of FIFOs end with.
 const SUFFIX: &str = ".fifo";
-
-/// How long a child may take to run another program, or to use a queue that nobody else has any more.
-const LINGER: Duration = Duration::from_millis(500);
-
-/// How often one looks whether it has.
-const STEP: Duration = Duration::from_millis(1);
 
 /// The name of the FIFO of a queue.
 pub(crate) fn fifo_name(name: &QueueName, incarnation: u128) -> String {
@@ -59,33 +51,16 @@ const NO_FIFO: &str =
     "set IPCQ_DIR to a directory on a file system with FIFOs, such as tmpfs, ext4, xfs or btrfs";
 
 /// Opens the FIFO of a queue that is alive, and makes this process one more holder; `None` when nobody holds it.
-///
-/// Every child has all that is open where it was forked off, until it runs another program. So a FIFO that is held though
-/// `has_holder` says that no process knows of it is about to be let go, or some child will use it later: this waits for
-/// the former, and then takes the latter to be so.
-pub(crate) fn open_fifo(
-    directory: &QueueDirectory,
-    fifo: &str,
-    id: FileId,
-    has_holder: &dyn Fn() -> bool,
-) -> Result<Option<Pipe>, Failure> {
+pub(crate) fn open_fifo(directory: &QueueDirectory, fifo: &str, id: FileId) -> Result<Option<Pipe>, Failure> {
     let found = match directory.find(fifo) {
         Ok(found) if found.id() == id => found,
         Ok(_) => return Ok(None),
         Err(failure) if failure.is_missing() => return Ok(None),
         Err(failure) => return Err(failure),
     };
-    let begin = Instant::now();
-    let file = loop {
-        let file = match found.open_fifo() {
-            Err(failure) if has_no_holder(&failure) => return Ok(None),
-            outcome => outcome?,
-        };
-        if has_holder() || begin.elapsed() >= LINGER {
-            break file;
-        }
-        drop(file);
-        thread::sleep(STEP);
+    let file = match found.open_fifo() {
+        Err(failure) if has_no_holder(&failure) => return Ok(None),
+        outcome => outcome?,
     };
     let failed = |source| Failure::new("its pipe could not be opened", source);
     Pipe::reopen(file.as_fd()).map(Some).map_err(failed)

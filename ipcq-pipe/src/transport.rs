@@ -67,11 +67,11 @@ impl PipeTransport {
                 Some(file) => file,
                 None => found.open().map_err(|failure| failure.into_backend(&label))?,
             };
-            Conduit::open(file, Some(self.home.place(name)), &label, |fixed, id, has_holder| {
+            Conduit::open(file, Some(self.home.place(name)), &label, |fixed, id| {
                 if let Some(pipe) = inherited_pipe(&unowned, id, &label)? {
                     return Ok(pipe);
                 }
-                let pipe = names::open_fifo(directory, &fifo_name(name, fixed.incarnation), id, has_holder);
+                let pipe = names::open_fifo(directory, &fifo_name(name, fixed.incarnation), id);
                 pipe.map_err(|failure| failure.into_backend(&label))?
                     .ok_or_else(|| OpenError::missing(&label))
             })
@@ -176,7 +176,7 @@ impl Transport for PipeTransport {
         let inherited = Inherited::find(NAME, number).ok_or_else(not_shared)?;
         let conduit = OPEN_FILES.find_or_open(inherited.file(), |unowned| {
             let file = unowned.take_inherited(NAME).ok_or_else(not_shared)?;
-            Conduit::open(file, None, &label, |_, id, _| {
+            Conduit::open(file, None, &label, |_, id| {
                 inherited_pipe(&unowned, id, &label)?.ok_or_else(not_shared)
             })
         })?;

@@ -12,8 +12,7 @@ use nix::unistd::{ForkResult, fork, pause};
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
 
-/// One test at a time: a child that one of them forks has all that is open, and with that the queues of the others, as
-/// long as it lives.
+/// One test at a time: a child that one of them forks has all that is open, and with that the queues of the others.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -108,32 +107,6 @@ fn a_handle_of_a_queue_that_ended_is_gone() -> Tested {
     assert!(matches!(address.open(), Err(OpenError::Gone { .. })));
     let _later: Queue<u8> = Queue::create(&transport, "jobs", &QueueOptions::new())?;
     assert!(matches!(address.open(), Err(OpenError::Gone { .. })));
-    Ok(())
-}
-
-/// It need not have used it for that.
-#[test]
-fn the_child_of_a_fork_holds_what_its_parent_had() -> Tested {
-    let _alone = alone();
-    let directory = tempfile::tempdir_in("/dev/shm")?;
-    let transport = PipeTransport::in_directory(directory.path());
-    let queue: Queue<u8> = Queue::create(&transport, "jobs", &QueueOptions::new())?;
-    queue.put(7)?;
-    // SAFETY: the child sleeps until it is killed.
-    let child = match unsafe { fork() }? {
-        ForkResult::Child => loop {
-            pause();
-        },
-        ForkResult::Parent { child } => child,
-    };
-    drop(queue);
-    let exists = Queue::<u8>::create(&transport, "jobs", &QueueOptions::new());
-    let got = Queue::<u8>::open(&transport, "jobs").map(|queue| queue.get());
-    kill(child, Signal::SIGKILL)?;
-    waitpid(child, None)?;
-    assert!(matches!(exists, Err(CreateError::Exists { .. })), "{exists:?}");
-    assert_eq!(got??, 7);
-    assert!(matches!(transport.open(&name()), Err(OpenError::Missing { .. })));
     Ok(())
 }
 

@@ -28,8 +28,6 @@ pub struct Handle<Q: SharedQueue> {
     queue: Arc<Q>,
     /// The epoch of the process in which this handle is a producer; 0 for none.
     producer: AtomicU64,
-    /// The epoch of the process that said last, through this handle, that it holds the queue.
-    holder: AtomicU64,
 }
 
 impl<Q: SharedQueue + TwoLock + Inheritable> Handle<Q> {
@@ -37,9 +35,7 @@ impl<Q: SharedQueue + TwoLock + Inheritable> Handle<Q> {
     #[must_use]
     pub fn new(queue: Arc<Q>) -> Self {
         queue.body().handles.fetch_add(1, Ordering::AcqRel);
-        let handle = Self { queue, producer: AtomicU64::new(0), holder: AtomicU64::new(0) };
-        handle.be_holder();
-        handle
+        Self { queue, producer: AtomicU64::new(0) }
     }
 
     /// A handle in a process that its parent may have registered as a producer: dropping it ends that.
@@ -53,22 +49,6 @@ impl<Q: SharedQueue + TwoLock + Inheritable> Handle<Q> {
             handle.register_producer()?;
         }
         Ok(handle)
-    }
-
-    /// Tells others that this process holds a queue that ends with its last holder. The child of a fork has the handles of
-    /// its parent, and does so when it first uses one.
-    #[inline]
-    fn be_holder(&self) {
-        if Q::ENDS_WITH_LAST_HANDLE && self.holder.load(Ordering::Relaxed) != process::epoch() {
-            self.say_that_it_is_held();
-        }
-    }
-
-    #[cold]
-    fn say_that_it_is_held(&self) {
-        // Without room for a lock others take longer to find out.
-        let _ = self.queue.participants().hold();
-        self.holder.store(process::epoch(), Ordering::Relaxed);
     }
 
     #[inline]
@@ -93,18 +73,15 @@ impl<Q: SharedQueue + TwoLock + Inheritable> Channel for Handle<Q> {
     }
 
     fn put(&self, parts: &[&[u8]], wait: Wait) -> Result<(), PutFault> {
-        self.be_holder();
         self.be_producer()?;
         self.queue.put(parts, wait)
     }
 
     fn get(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
-        self.be_holder();
         self.queue.get(message, wait)
     }
 
     fn put_many(&self, batch: &Batch, from: usize, wait: Wait) -> (usize, Result<(), PutFault>) {
-        self.be_holder();
         match self.be_producer() {
             Ok(()) => self.queue.put_many(batch, from, wait),
             Err(error) => (0, Err(error.into())),
@@ -112,7 +89,6 @@ impl<Q: SharedQueue + TwoLock + Inheritable> Channel for Handle<Q> {
     }
 
     fn get_many(&self, batch: &mut Batch, limit: Limit, wait: Wait) -> Result<usize, GetFault> {
-        self.be_holder();
         self.queue.get_many(batch, limit, wait)
     }
 

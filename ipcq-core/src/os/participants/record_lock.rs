@@ -1,5 +1,4 @@
-//! The record locks that hold slots: one byte for each slot, far beyond any content of the file. And one byte before
-//! them, which all processes that hold the queue share.
+//! The record locks that hold slots: one byte for each slot, far beyond any content of the file.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -52,27 +51,12 @@ pub(super) fn holder(file: BorrowedFd<'_>, index: usize) -> Result<Holder, Errno
     Ok(if lock.l_pid == nix::unistd::getpid().as_raw() { Holder::Myself } else { Holder::Another })
 }
 
-/// Takes part in the byte that all share who hold the queue. What this process has already it gets again.
-pub(super) fn share_hold(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    retry(|| fcntl(file, FcntlArg::F_SETLK(&at(BASE - 1, libc::F_RDLCK)))).map(drop)
-}
-
-/// Whether any process has that byte, this one included.
-pub(super) fn is_held(file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    let mut lock = at(BASE - 1, libc::F_WRLCK);
-    retry(|| fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock)))?;
-    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
-}
-
 fn byte(index: usize, kind: libc::c_int) -> libc::flock {
-    // A table longer than that cannot be mapped; should one come here all the same, its last byte is contended.
-    at(BASE + i64::try_from(index).unwrap_or(i64::MAX).min(BASE - 2), kind)
-}
-
-fn at(l_start: i64, kind: libc::c_int) -> libc::flock {
     #[expect(clippy::cast_possible_truncation, reason = "lock types and SEEK_SET are single digits")]
     let (l_type, l_whence) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
-    libc::flock { l_type, l_whence, l_start, l_len: 1, l_pid: 0 }
+    // A table longer than that cannot be mapped; should one come here all the same, its last byte is contended.
+    let offset = i64::try_from(index).unwrap_or(i64::MAX).min(BASE - 2);
+    libc::flock { l_type, l_whence, l_start: BASE + offset, l_len: 1, l_pid: 0 }
 }
 
 /// File systems over a network may be interrupted.

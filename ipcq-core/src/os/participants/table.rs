@@ -47,22 +47,6 @@ impl<'a> Table<'a> {
         record_lock::give_back(self.file, self.first + index)
     }
 
-    /// Says that this process holds the queue, until it closes the file. The child of a fork does not, until it says so.
-    ///
-    /// # Errors
-    /// When the kernel has no room for a lock.
-    pub fn hold(self) -> io::Result<()> {
-        record_lock::share_hold(self.file).map_err(io_error)
-    }
-
-    /// Whether any living process has [said](Self::hold) that it holds the queue.
-    ///
-    /// # Errors
-    /// When the kernel does not say.
-    pub fn has_holder(self) -> io::Result<bool> {
-        record_lock::is_held(self.file).map_err(io_error)
-    }
-
     /// Whether a living process has the slot `index`.
     ///
     /// # Errors
