@@ -5,9 +5,8 @@
 //! state.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
-use ipcq_core::os::deliveries::{Ledger, NotYours, Store};
+use ipcq_core::os::deliveries::{NotYours, Store};
 use ipcq_core::os::ends::Ends;
 use ipcq_core::os::failure::Failure;
 use ipcq_core::os::lock::{RobustGuard, SLICE};
@@ -18,13 +17,8 @@ use ipcq_core::os::waiting::{Patience, TwoSided};
 use ipcq_core::{BackendError, BackendErrorKind, DeliveryFault, DeliveryTag, GetFault, JoinFault, Wait};
 
 use crate::dead_letters::DeadLetters;
-use crate::position::{MAX_CAPACITY, Position, REMOVED};
 use crate::segment::Segment;
 use crate::wait::Side;
-
-/// How often a look at all counts is repeated until they hold still; so many in a row mean that something other than a
-/// queue writes there.
-const LOOKS: u32 = 1 << 20;
 
 /// Whether a message that is taken is to be acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,14 +253,6 @@ impl Segment {
         self.header().totals().1
     }
 
-    /// What putters count from: where everything before has left for good.
-    pub(crate) fn left(&self) -> Position {
-        match self.deliveries() {
-            None => self.head(),
-            Some(deliveries) => Position::new(deliveries.ledger().left(), 0, 0),
-        }
-    }
-
     /// Wakes those whom it concerns when nothing is left in the queue after a message has left for good.
     pub(crate) fn one_has_left(&self) {
         let Some(deliveries) = self.deliveries() else { return };
@@ -280,35 +266,6 @@ impl Segment {
         if tail.is_closed() {
             self.header().wake_everyone();
         }
-    }
-
-    /// How many messages have been handed out and neither left nor come back.
-    pub(crate) fn in_flight(&self) -> Result<usize, BackendError> {
-        let (ledger, head, _) = self.counts()?;
-        self.unless_removed(ledger.in_flight(head.count()) as usize)
-    }
-
-    /// How many messages left for good since the queue was made.
-    pub(crate) fn left_in_all(&self) -> Result<u64, BackendError> {
-        let (ledger, head, _) = self.counts()?;
-        Ok(self.header().totals().1.saturating_sub(u64::from(ledger.unsettled(head.count()))))
-    }
-
-    /// The ledger, the head and the tail, all at one instant inside the call. First repairs what a dead one left in the
-    /// middle of a step; never waits.
-    pub(crate) fn counts(&self) -> Result<(Ledger, Position, Position), BackendError> {
-        let Some(deliveries) = self.deliveries() else { return Err(self.not_acknowledged()) };
-        if self.header().get.0.lock.is_orphaned() {
-            self.look_after_deliveries();
-        }
-        for _ in 0..LOOKS {
-            let (ledger, head) = (deliveries.ledger(), self.head());
-            let tail = self.tail();
-            if self.head() == head && deliveries.ledger() == ledger {
-                return Ok((ledger, head, tail));
-            }
-        }
-        Err(self.damaged())
     }
 
     /// Puts back what dead holders had and what was kept for too long, and repairs what a dead owner of the lock left;
@@ -400,32 +357,10 @@ impl Segment {
     }
 
     #[cold]
-    fn not_acknowledged(&self) -> BackendError {
+    pub(crate) fn not_acknowledged(&self) -> BackendError {
         let what = "it was not made for acknowledged delivery";
         BackendError::new(BackendErrorKind::Unsupported, self.identity(), what)
             .with_advice("make it with `acknowledged`")
-    }
-
-    pub(crate) fn tail(&self) -> Position {
-        Position(self.header().tail_word().load(Ordering::SeqCst))
-    }
-
-    pub(crate) fn head(&self) -> Position {
-        Position(self.header().head_word().load(Ordering::SeqCst))
-    }
-
-    /// Whether there is room, at the instant at which it is read what has left: the tail only moves away from it. One
-    /// that has overtaken the tail by then says that there was room meanwhile.
-    pub(crate) fn has_room_beside_deliveries(&self) -> bool {
-        let tail = self.tail();
-        let len = tail.since(self.left());
-        !(self.identity().capacity..=MAX_CAPACITY).contains(&len)
-    }
-
-    /// Whether anything is in the queue or in flight.
-    pub(crate) fn may_come_back(&self) -> bool {
-        let is_removed = self.header().tail_word().load(Ordering::SeqCst) & REMOVED != 0;
-        self.deliveries().is_some() && !is_removed && self.tail().since(self.left()) > 0
     }
 }
 

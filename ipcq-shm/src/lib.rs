@@ -75,6 +75,7 @@ mod run;
 mod segment;
 mod storage;
 mod transport;
+mod unsettled;
 mod upkeep;
 mod wait;
 

@@ -66,6 +66,17 @@ fn every_measurement_is_a_json_object(sandbox: &Sandbox) {
     }
 }
 
+/// Beyond a page several processes cannot share a raw pipe.
+#[test]
+fn long_messages_over_pipes_are_measured_beside_a_raw_pipe_where_two_processes_use_it() {
+    let rows = bench(&Sandbox::new("pipe"), "--messages 300 --size 5000");
+    assert_eq!(rows.len(), 6, "{rows:#?}");
+    for row in rows {
+        let shared = row["producers"] == 4;
+        assert_eq!(row["reference"], if shared { "crossbeam-channel" } else { "raw pipe" }, "{row}");
+    }
+}
+
 fn the_table_has_a_row_for_every_measurement(sandbox: &Sandbox) {
     let command = "bench --messages 2000 --size 64 --producers 2 --repetitions 1 --transport";
     let stdout = sandbox.ipcq(&format!("{command} {}", sandbox.transport())).done().succeeds().stdout();

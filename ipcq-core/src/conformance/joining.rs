@@ -2,7 +2,8 @@
 
 use std::thread;
 
-use super::acknowledged::{acknowledge, assert_counts, deliver, deliveries, give_back, holder, queue_of};
+use super::acknowledged::{acknowledge, assert_counts, deliver, deliveries, give_back, queue_of};
+use super::holders::holder;
 use super::stage::{Shared, Stage, assert_says, name, put_numbers, until, within};
 use super::{Harness, bounds};
 use crate::error::JoinFault;

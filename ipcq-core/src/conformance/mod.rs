@@ -19,6 +19,7 @@ pub mod fairness;
 pub mod faults;
 pub mod handles;
 mod helper;
+pub mod holders;
 mod in_directory;
 pub mod joining;
 pub mod life;

@@ -162,9 +162,11 @@ macro_rules! conformance_suite {
                 q20_a_plain_get_takes_for_good,
                 q20_every_length_comes_back_whole,
                 q20_a_message_that_does_not_decode_is_gone,
-                q20_many_workers_settle_every_message_once,
                 q20_many_deliveries_at_once,
                 q20_a_queue_that_is_removed_takes_its_deliveries_along,
+            }
+            holders {
+                q20_many_workers_settle_every_message_once,
                 q20_what_a_dead_holder_had_goes_back,
                 q20_a_dead_holder_wakes_a_waiting_get,
                 q20_a_holder_that_lives_keeps_its_own,
