@@ -47,7 +47,7 @@ pub(super) struct Exchange {
     pub(super) p50_us_least: f64,
     pub(super) p50_us_most: f64,
     pub(super) p99_us: f64,
-    /// At each of [`PERMILLES`](super::spread::PERMILLES).
+    /// At each of [`PERMILLES`].
     pub(super) spread_us: Vec<f64>,
     /// What it is measured beside.
     pub(super) reference: Option<&'static str>,
