@@ -136,11 +136,11 @@ impl Server {
         now: u64,
         key: u64,
         request: Request,
-        frames: &[u8],
+        content: &[u8],
     ) -> Result<(), &'static str> {
         let Some(peer) = self.desk.peers.get_mut(&key) else { return Ok(()) };
         let process = peer.process;
-        let token = frames::split_first(frames).and_then(|(token, _)| <[u8; 16]>::try_from(token).ok());
+        let token = <[u8; 16]>::try_from(content).ok();
         match (request.op, token) {
             (Op::Expect, _) => {
                 if request.a != 0 {

@@ -34,8 +34,6 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) enum Body<'a> {
     Nothing,
-    /// Frames as they travel, each with the flag for more.
-    Frames(&'a [u8]),
     /// The contents of frames.
     Contents(&'a [&'a [u8]]),
 }
@@ -134,13 +132,13 @@ impl Broker {
         }
     }
 
-    /// Does what `request` asks for; `frames` is what came after its header. The reply may come later.
+    /// Does what `request` asks for; `content` is what came after its header. The reply may come later.
     pub(crate) fn request(
         &mut self,
         now: u64,
         slot: Slot,
         request: Request,
-        frames: Vec<u8>,
+        content: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), Violation> {
         let Some(session) = self.sessions.get_mut(&slot) else {
@@ -153,8 +151,8 @@ impl Broker {
         self.moving -= acknowledged;
         let id = request.id;
         match request.op {
-            Op::Put | Op::Get => return self.exchange(now, slot, request, frames, sink),
-            Op::Part => self.part(slot, &request, &frames, sink),
+            Op::Put | Op::Get => return self.exchange(now, slot, request, content, sink),
+            Op::Part => self.part(slot, &request, content, sink),
             Op::Fetch => self.fetch(slot, &request, sink),
             Op::Ack => {}
             Op::Bye => {

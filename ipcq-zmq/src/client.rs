@@ -246,11 +246,11 @@ impl Client {
         &self,
         connection: &mut Connection,
         request: &Request,
-        frames: &[Bytes],
+        content: Bytes,
     ) -> Result<Reply, Failed> {
         let is_over = |waited: Duration| self.should_give_up(request, waited);
         for _ in 0..LOSSES_MAX {
-            match connection.call(request, frames.to_vec(), is_over) {
+            match connection.call(request, content.clone(), is_over) {
                 Ok(reply) => return Ok(reply),
                 Err(NoReply::GivenUp) if self.host_is_dead() => return Err(Failed::Backend(self.gone())),
                 Err(NoReply::GivenUp) => return Err(Failed::GivenUp),

@@ -1,7 +1,6 @@
-//! Frames as ZMTP writes them: flags, length, content. Messages stay in this form from the socket that they arrive by
-//! to the one that they leave by.
+//! Frames as ZMTP writes them: flags, length, content.
 
-use crate::wire::PIECE;
+use crate::wire::FRAME_MAX;
 
 /// More frames of the same message follow.
 pub(crate) const MORE: u8 = 1;
@@ -21,7 +20,7 @@ pub(crate) enum Front {
     Illegal,
 }
 
-/// Reads the frame at the front of `bytes`. A length beyond [`PIECE`] is illegal, whatever it claims.
+/// Reads the frame at the front of `bytes`. A length beyond [`FRAME_MAX`] is illegal, whatever it claims.
 pub(crate) fn front(bytes: &[u8]) -> Front {
     let Some(&flags) = bytes.first() else { return Front::Partial { end: None } };
     if flags & !(MORE | LONG | COMMAND) != 0 || flags & (MORE | COMMAND) == MORE | COMMAND {
@@ -37,7 +36,7 @@ pub(crate) fn front(bytes: &[u8]) -> Front {
             return Front::Partial { end: None };
         };
         match usize::try_from(u64::from_be_bytes(len)) {
-            Ok(len) if len <= PIECE => (9, len),
+            Ok(len) if len <= FRAME_MAX => (9, len),
             _ => return Front::Illegal,
         }
     };
@@ -45,31 +44,36 @@ pub(crate) fn front(bytes: &[u8]) -> Front {
     if bytes.len() < end { Front::Partial { end: Some(end) } } else { Front::Frame { flags, start, end } }
 }
 
-/// The content of the frame at the front of `bytes`, and what comes after it.
-pub(crate) fn split_first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let Front::Frame { start, end, .. } = front(bytes) else { return None };
-    Some((bytes.get(start..end)?, bytes.get(end..)?))
-}
-
 /// Appends a frame with this content.
 pub(crate) fn push(bytes: &mut Vec<u8>, flags: u8, content: &[u8]) {
-    match u8::try_from(content.len()) {
+    push_head(bytes, flags, content.len());
+    bytes.extend_from_slice(content);
+}
+
+/// Appends what comes before `len` bytes of content.
+pub(crate) fn push_head(bytes: &mut Vec<u8>, flags: u8, len: usize) {
+    match u8::try_from(len) {
         Ok(len) => bytes.extend_from_slice(&[flags, len]),
         Err(_) => {
             bytes.push(flags | LONG);
-            bytes.extend_from_slice(&(content.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(&(len as u64).to_be_bytes());
         }
     }
-    bytes.extend_from_slice(content);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The content of the frame at the front of `bytes`, and what comes after it.
+    fn split_first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        let Front::Frame { start, end, .. } = front(bytes) else { return None };
+        Some((bytes.get(start..end)?, bytes.get(end..)?))
+    }
+
     #[test]
     fn frames_come_back() {
-        for len in [0, 1, 255, 256, PIECE] {
+        for len in [0, 1, 255, 256, FRAME_MAX] {
             let mut bytes = Vec::new();
             push(&mut bytes, MORE, &vec![7; len]);
             push(&mut bytes, 0, b"next");
@@ -82,7 +86,7 @@ mod tests {
 
     #[test]
     fn lengths_are_not_believed() {
-        for claim in [PIECE as u64 + 1, 8 << 30, 32 << 30, 1 << 60, 1 << 63, u64::MAX] {
+        for claim in [FRAME_MAX as u64 + 1, 8 << 30, 32 << 30, 1 << 60, 1 << 63, u64::MAX] {
             let mut bytes = vec![LONG];
             bytes.extend_from_slice(&claim.to_be_bytes());
             assert_eq!(front(&bytes), Front::Illegal, "{claim}");

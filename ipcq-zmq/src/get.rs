@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ipcq_core::{BackendErrorKind, Batch, GetFault, Limit, Wait};
 
 use crate::client::{Client, Failed};
+use crate::packed;
 use crate::socket::{Connection, Reply};
 use crate::wire::{Op, PIECE, Request, Status};
 
@@ -14,8 +15,8 @@ type Got<T> = Result<T, Failed>;
 
 /// What a reply to a get holds.
 enum Haul {
-    /// Messages, each in a frame; and how many were left in the queue.
-    Frames(Vec<Bytes>, u64),
+    /// Messages, packed; how many there are, and how many bytes they have; and how many were left in the queue.
+    Packed(Bytes, (usize, usize), u64),
     /// The first piece of a message of this length.
     Long(Bytes, usize),
 }
@@ -34,8 +35,8 @@ impl Client {
             Err(fault) => return Ok(Err(fault)),
         };
         match haul {
-            Haul::Frames(frames, _) => {
-                let content = frames.first().map_or(&[][..], |frame| frame);
+            Haul::Packed(packed, ..) => {
+                let content = packed::split_first(&packed).map_or(&[][..], |(content, _)| content);
                 if let Err(error) = message.try_reserve(content.len()) {
                     return self.leave(connection, error);
                 }
@@ -71,17 +72,16 @@ impl Client {
                 Err(_) => break,
             };
             let left = match haul {
-                Haul::Frames(frames, left) => {
-                    let content = frames.iter().map(Bytes::len).sum();
-                    if let Err(error) = batch.try_reserve(frames.len(), content) {
+                Haul::Packed(packed, (count, content), left) => {
+                    if let Err(error) = batch.try_reserve(count, content) {
                         return if taken == 0 {
                             self.leave(connection, error)
                         } else {
                             self.end(connection, taken)
                         };
                     }
-                    frames.iter().for_each(|frame| batch.push(frame));
-                    taken += frames.len();
+                    packed::iter(&packed).for_each(|message| batch.push(message));
+                    taken += count;
                     bytes = bytes.saturating_add(content);
                     left
                 }
@@ -135,7 +135,7 @@ impl Client {
         loop {
             let mut request = Self::request(connection, Op::Get, wait);
             (request.a, request.b, request.c) = (messages as u64, bytes as u64, room as u64);
-            let reply = self.exchange(connection, &request, &[])?;
+            let reply = self.exchange(connection, &request, Bytes::new())?;
             let [_, len, left, ..] = reply.header.fields;
             let len = usize::try_from(len).unwrap_or(usize::MAX);
             return Ok(match Status::parse(reply.header.code) {
@@ -148,7 +148,15 @@ impl Client {
                     }
                     Err(error) => Err(self.no_memory_for(len, error)),
                 },
-                Some(Status::Msg) if len == 0 => Ok(Haul::Frames(reply.frames, left)),
+                Some(Status::Msg) if len == 0 => {
+                    let packed = reply.frames.into_iter().next().unwrap_or_default();
+                    match packed::count(&packed) {
+                        Some((count, content)) if (1..=messages).contains(&count) => {
+                            Ok(Haul::Packed(packed, (count, content), left))
+                        }
+                        _ => Err(self.nonsense().into()),
+                    }
+                }
                 Some(Status::Msg) if len <= room => match reply.frames.into_iter().next() {
                     Some(piece) if piece.len() <= len => Ok(Haul::Long(piece, len)),
                     _ => Err(self.nonsense().into()),
@@ -179,7 +187,7 @@ impl Client {
         while message.len() < len {
             let mut request = Request::new(Op::Fetch, connection.next_id());
             (request.ack, request.a) = (held, message.len() as u64);
-            let reply = self.exchange(connection, &request, &[])?;
+            let reply = self.exchange(connection, &request, Bytes::new())?;
             match reply.frames.first() {
                 Some(piece) if !piece.is_empty() && piece.len() <= len - message.len() => {
                     message.extend_from_slice(piece);

@@ -1,6 +1,7 @@
 //! One connection of a broker: what was read of it and not understood yet, and what it has not taken yet.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 
 use crate::broker::{Body, ProcessId, Slot};
@@ -14,6 +15,8 @@ const OUT_MAX: usize = 256 << 10;
 const READ: usize = 4 << 10;
 /// The room that there is at most: a request, and the beginning of the next.
 const READ_MAX: usize = REQUEST_MAX + (256 << 10);
+/// What is as long as this is sent from where it is, and not copied before.
+const AT_ONCE: usize = 16 << 10;
 /// An output buffer larger than this is given back when it is empty.
 const KEEP: usize = 2 << 20;
 /// An input buffer larger than this is given back when it has not been used for a while.
@@ -50,6 +53,8 @@ pub(crate) struct Peer {
     start: usize,
     seen: usize,
     frames: usize,
+    /// Where the content of the first and of the last frame of it is.
+    contents: [Range<usize>; FRAMES_MAX],
     output: Vec<u8>,
     sent: usize,
 }
@@ -57,7 +62,11 @@ pub(crate) struct Peer {
 /// What a peer's input holds next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    Request { request: Request, frames: Vec<u8> },
+    /// A request, and where in the input its content is.
+    Request {
+        request: Request,
+        content: Range<usize>,
+    },
     Nothing,
     Violation(&'static str),
 }
@@ -87,6 +96,7 @@ impl Peer {
             start: 0,
             seen: 0,
             frames: 0,
+            contents: [0..0, 0..0],
             output,
             sent: 0,
         }
@@ -198,10 +208,14 @@ impl Peer {
                     // ZMTP 3.1 knows some that may be left alone.
                     self.start += end;
                 }
-                Front::Frame { flags, end, .. } => {
+                Front::Frame { flags, start, end } => {
+                    let Some(place) = self.contents.get_mut(self.frames) else {
+                        return Next::Violation("a request has too many frames");
+                    };
+                    *place = self.seen + start..self.seen + end;
                     self.seen += end;
                     self.frames += 1;
-                    if self.seen > REQUEST_MAX || self.frames > FRAMES_MAX {
+                    if self.seen > REQUEST_MAX {
                         return Next::Violation("a request is too long");
                     }
                     if flags & MORE == 0 {
@@ -214,10 +228,13 @@ impl Peer {
 
     fn complete(&mut self) -> Next {
         let message = self.input.get(self.start..self.start + self.seen).unwrap_or_default();
-        let Some((header, rest)) = frames::split_first(message) else { return Next::Nothing };
-        let next = match Header::parse(header) {
+        let [header, content] = std::mem::take(&mut self.contents);
+        let next = match Header::parse(message.get(header).unwrap_or_default()) {
             Ok(header) => match Request::of(&header) {
-                Some(request) => Next::Request { request, frames: rest.to_vec() },
+                Some(request) => {
+                    let content = self.start + content.start..self.start + content.end;
+                    Next::Request { request, content }
+                }
                 None => Next::Violation("there is no such operation"),
             },
             Err(NoHeader::Version(_)) => Next::Violation("it speaks another version of the protocol"),
@@ -228,27 +245,36 @@ impl Peer {
         next
     }
 
-    /// Adds a reply to what waits to be sent.
+    /// What was read, which a request refers to. To be given back by [`return_input`](Self::return_input).
+    pub(crate) fn lend_input(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.input)
+    }
+
+    pub(crate) fn return_input(&mut self, input: Vec<u8>) {
+        self.input = input;
+    }
+
+    /// Adds a reply to what waits to be sent. What is long goes out at once, as far as it can.
     pub(crate) fn reply(&mut self, header: Header, body: &Body<'_>) {
-        let is_bare = match body {
-            Body::Nothing => true,
-            Body::Frames(frames) => frames.is_empty(),
-            Body::Contents(contents) => contents.is_empty(),
-        };
-        frames::push(&mut self.output, if is_bare { 0 } else { MORE }, &header.to_bytes());
-        match body {
-            Body::Nothing => {}
-            Body::Frames(bytes) => {
-                let before = self.output.len();
-                self.output.extend_from_slice(bytes);
-                end_message(&mut self.output, before);
-            }
-            Body::Contents(contents) => {
-                for (left, content) in (0..contents.len()).rev().zip(*contents) {
-                    frames::push(&mut self.output, if left == 0 { 0 } else { MORE }, content);
-                }
-            }
+        let contents = if let Body::Contents(contents) = body { *contents } else { &[] };
+        let was_idle = !self.has_output();
+        frames::push(&mut self.output, if contents.is_empty() { 0 } else { MORE }, &header.to_bytes());
+        for (left, content) in (0..contents.len()).rev().zip(contents) {
+            frames::push_head(&mut self.output, if left == 0 { 0 } else { MORE }, content.len());
+            let sent = if was_idle && content.len() >= AT_ONCE { self.send_with(content) } else { 0 };
+            self.output.extend_from_slice(content.get(sent..).unwrap_or_default());
         }
+    }
+
+    /// Sends what waits and `content` behind it without copying it; returns how much of `content` was taken.
+    fn send_with(&mut self, content: &[u8]) -> usize {
+        let waiting = self.output.get(self.sent..).unwrap_or_default();
+        let pieces = [IoSlice::new(waiting), IoSlice::new(content)];
+        // What goes wrong here goes wrong again when the rest is sent.
+        let sent = (&self.stream).write_vectored(&pieces).unwrap_or(0);
+        let of_content = sent.saturating_sub(waiting.len());
+        self.sent += sent - of_content;
+        of_content
     }
 
     /// Sends as much as the peer takes.
@@ -277,17 +303,5 @@ impl Peer {
             self.output = Vec::new();
         }
         Ok(())
-    }
-}
-
-/// Takes the flag for more from the last of the frames that begin at `start`.
-fn end_message(bytes: &mut [u8], start: usize) {
-    let (mut at, mut last) = (start, start);
-    while let Front::Frame { end, .. } = frames::front(bytes.get(at..).unwrap_or_default()) {
-        last = at;
-        at += end;
-    }
-    if let Some(flags) = bytes.get_mut(last) {
-        *flags &= !MORE;
     }
 }

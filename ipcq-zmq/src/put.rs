@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ipcq_core::{BackendErrorKind, Batch, PutFault, Wait};
 
 use crate::client::{Client, Failed};
+use crate::packed::{self, PREFIX};
 use crate::socket::{Connection, Reply};
 use crate::wire::{Op, PIECE, Status, UPLOADED};
 
@@ -33,12 +34,12 @@ impl Client {
         if len > PIECE {
             return self.put_long(connection, parts, wait);
         }
-        let message = match joined(parts, len) {
-            Ok(message) => message,
-            Err(error) => return Ok(Err(self.no_memory(error))),
-        };
+        let mut content = Vec::new();
+        if let Err(error) = packed::push(&mut content, parts) {
+            return Ok(Err(self.no_memory(error)));
+        }
         let request = Self::request(connection, Op::Put, wait);
-        let reply = self.exchange(connection, &request, &[message])?;
+        let reply = self.exchange(connection, &request, content.into())?;
         Ok(self.put_result(&reply, wait).1)
     }
 
@@ -60,14 +61,14 @@ impl Client {
             let mut request = Self::request(connection, Op::Part, Wait::Forever);
             request.a = offset;
             offset += piece.len() as u64;
-            let reply = self.exchange(connection, &request, &[piece])?;
+            let reply = self.exchange(connection, &request, piece)?;
             if Status::parse(reply.header.code) != Some(Status::Ok) {
                 return Ok(self.put_result(&reply, wait).1);
             }
         }
         let mut request = Self::request(connection, Op::Put, wait);
         request.flags |= UPLOADED;
-        let reply = self.exchange(connection, &request, &[])?;
+        let reply = self.exchange(connection, &request, Bytes::new())?;
         Ok(self.put_result(&reply, wait).1)
     }
 
@@ -109,20 +110,15 @@ impl Client {
             let result = self.put(connection, &[message], wait)?;
             return Ok((usize::from(result.is_ok()), result));
         }
-        let mut bytes = Vec::new();
-        if let Err(error) = bytes.try_reserve_exact(len) {
+        let mut content = Vec::new();
+        let packed = content.try_reserve_exact(len + count * PREFIX).and_then(|()| {
+            batch.iter_from(from).take(count).try_for_each(|message| packed::push(&mut content, &[message]))
+        });
+        if let Err(error) = packed {
             return Ok((0, Err(self.no_memory(error))));
         }
-        batch.iter_from(from).take(count).for_each(|message| bytes.extend_from_slice(message));
-        let bytes = Bytes::from(bytes);
-        let mut start = 0;
-        let cut = |message: &[u8]| {
-            let end = start + message.len();
-            bytes.slice(std::mem::replace(&mut start, end)..end)
-        };
-        let frames: Vec<Bytes> = batch.iter_from(from).take(count).map(cut).collect();
         let request = Self::request(connection, Op::Put, wait);
-        let reply = self.exchange(connection, &request, &frames)?;
+        let reply = self.exchange(connection, &request, content.into())?;
         Ok(self.put_result(&reply, wait))
     }
 
@@ -152,13 +148,6 @@ impl Client {
         let error = self.error(BackendErrorKind::NoRoom, what);
         error.with_advice("free some and try again").with_source(source).into()
     }
-}
-
-fn joined(parts: &[&[u8]], len: usize) -> Result<Bytes, TryReserveError> {
-    let mut message = Vec::new();
-    message.try_reserve_exact(len)?;
-    parts.iter().for_each(|part| message.extend_from_slice(part));
-    Ok(message.into())
 }
 
 /// The bytes of several parts, cut anew.

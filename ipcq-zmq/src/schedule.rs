@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::broker::{Body, Broker, Settings, Sink, Slot};
-use crate::frames;
-use crate::wire::{Header, NO_WAIT, Op, PIECE, Request, STAT_FIELDS, Status, UPLOADED};
+use crate::packed;
+use crate::wire::{Header, NO_WAIT, Op, PIECE, Request, SOME, STAT_FIELDS, Status, UPLOADED};
 
 const CLIENTS: usize = 4;
 const CAPACITY: usize = 5;
@@ -20,6 +20,7 @@ enum Step {
         messages: u8,
         wait: Option<u8>,
         long: bool,
+        some: bool,
     },
     Get {
         messages: u8,
@@ -39,8 +40,8 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
     let wait = || prop_oneof![Just(None), (0..20_u8).prop_map(Some)];
     let step = prop_oneof![
-        8 => (0..9_u8, wait(), prop::bool::weighted(0.2))
-            .prop_map(|(messages, wait, long)| Step::Put { messages, wait, long }),
+        8 => (0..9_u8, wait(), prop::bool::weighted(0.2), any::<bool>())
+            .prop_map(|(messages, wait, long, some)| Step::Put { messages, wait, long, some }),
         8 => (0..5_u8, wait()).prop_map(|(messages, wait)| Step::Get { messages, wait }),
         16 => Just(Step::Read),
         3 => Just(Step::Reconnect),
@@ -59,14 +60,10 @@ struct Wires(HashMap<Slot, Vec<(Header, Vec<u64>)>>);
 impl Sink for Wires {
     fn reply(&mut self, to: Slot, header: Header, body: Body<'_>) {
         let numbers = match body {
-            Body::Frames(mut bytes) => std::iter::from_fn(|| {
-                let (content, rest) = frames::split_first(bytes)?;
-                bytes = rest;
-                Some(number(content))
-            })
-            .collect(),
-            Body::Contents(contents) => contents.iter().map(|content| number(content)).collect(),
-            Body::Nothing => Vec::new(),
+            // A long message, or many.
+            Body::Contents([content]) if header.fields[1] > 0 => vec![number(content)],
+            Body::Contents([content]) => packed::iter(content).map(number).collect(),
+            Body::Contents(_) | Body::Nothing => Vec::new(),
         };
         self.0.entry(to).or_default().push((header, numbers));
     }
@@ -79,7 +76,7 @@ fn number(content: &[u8]) -> u64 {
 #[derive(Debug, Clone)]
 struct Asked {
     request: Request,
-    frames: Vec<u8>,
+    content: Vec<u8>,
     numbers: Vec<u64>,
 }
 
@@ -150,13 +147,13 @@ impl World {
 
     fn step(&mut self, at: usize, step: Step) {
         match step {
-            Step::Put { messages, wait, long } if self.clients[at].asked.is_none() => {
-                self.ask_put(at, messages, wait, long);
+            Step::Put { messages, wait, long, some } if self.clients[at].asked.is_none() => {
+                self.ask_put(at, messages, wait, long, some);
             }
             Step::Get { messages, wait } if self.clients[at].asked.is_none() => {
                 let mut request = self.request(at, Op::Get, wait);
                 (request.a, request.b, request.c) = (u64::from(messages) + 1, u64::MAX, u64::MAX);
-                self.ask(at, Asked { request, frames: Vec::new(), numbers: Vec::new() });
+                self.ask(at, Asked { request, content: Vec::new(), numbers: Vec::new() });
             }
             Step::Read => self.read(at),
             Step::Reconnect => self.reconnect(at),
@@ -185,7 +182,7 @@ impl World {
         request
     }
 
-    fn ask_put(&mut self, at: usize, messages: u8, wait: Option<u8>, long: bool) {
+    fn ask_put(&mut self, at: usize, messages: u8, wait: Option<u8>, long: bool, some: bool) {
         if long {
             let number = self.next_number.to_be_bytes();
             let mut piece = vec![0; PIECE];
@@ -193,11 +190,9 @@ impl World {
             for offset in [0, PIECE] {
                 let mut part = self.request(at, Op::Part, Some(19));
                 part.a = offset as u64;
-                let mut frames = Vec::new();
-                frames::push(&mut frames, 0, &piece);
                 let slot = self.clients[at].slot;
                 self.broker
-                    .request(self.now, slot, part, frames, &mut self.wires)
+                    .request(self.now, slot, part, &piece, &mut self.wires)
                     .expect("a piece in its place");
                 let reply = self.wires.0.entry(slot).or_default().pop().expect("a reply at once");
                 assert_eq!(reply.0.code, Status::Ok as u8);
@@ -208,19 +203,24 @@ impl World {
         let numbers: Vec<u64> = (self.next_number..self.next_number + count).collect();
         self.next_number += count;
         let mut request = self.request(at, Op::Put, wait);
-        let mut frames = Vec::new();
+        let mut content = Vec::new();
         if long {
             request.flags |= UPLOADED;
         } else {
-            numbers.iter().for_each(|number| frames::push(&mut frames, 0, &number.to_be_bytes()));
+            for number in &numbers {
+                packed::push(&mut content, &[&number.to_be_bytes()]).expect("memory");
+            }
         }
-        self.ask(at, Asked { request, frames, numbers });
+        if some {
+            request.flags |= SOME;
+        }
+        self.ask(at, Asked { request, content, numbers });
     }
 
     fn ask(&mut self, at: usize, asked: Asked) {
         let slot = self.clients[at].slot;
         self.clients[at].asked = Some(asked.clone());
-        let done = self.broker.request(self.now, slot, asked.request, asked.frames, &mut self.wires);
+        let done = self.broker.request(self.now, slot, asked.request, &asked.content, &mut self.wires);
         done.expect("a request that keeps the rules");
     }
 
@@ -242,12 +242,13 @@ impl World {
                 let mut request = self.request(at, Op::Ack, Some(19));
                 request.ack = header.id;
                 let slot = self.clients[at].slot;
-                self.broker.request(self.now, slot, request, Vec::new(), &mut self.wires).expect("an ACK");
+                self.broker.request(self.now, slot, request, &[], &mut self.wires).expect("an ACK");
             }
             Some(Status::Ok | Status::Full | Status::Timeout | Status::Closed) => {
                 let count = usize::try_from(header.fields[0]).expect("a small number");
                 if header.code == Status::Ok as u8 {
-                    assert_eq!(count, asked.numbers.len());
+                    let some = asked.request.flags & SOME != 0 && count > 0;
+                    assert!(count == asked.numbers.len() || some, "{count} of {:?}", asked.numbers);
                 }
                 self.put.extend(&asked.numbers[..count]);
             }
@@ -345,7 +346,7 @@ proptest! {
         for (puts, at, messages) in calls {
             if puts {
                 let first = world.next_number;
-                world.step(at, Step::Put { messages, wait: None, long: false });
+                world.step(at, Step::Put { messages, wait: None, long: false, some: false });
                 let fit = u64::from(messages).min((CAPACITY - model.len()) as u64);
                 model.extend(first..first + fit);
             } else {
@@ -371,7 +372,7 @@ fn waiting_is_in_turn() {
     }
     let newcomer = world.newcomer();
     world.clients.push(newcomer);
-    world.step(CLIENTS, Step::Put { messages: 3, wait: None, long: false });
+    world.step(CLIENTS, Step::Put { messages: 3, wait: None, long: false, some: false });
     for at in 0..CLIENTS {
         world.step(at, Step::Read);
     }
@@ -383,10 +384,10 @@ fn waiting_is_in_turn() {
 #[test]
 fn stat_counts() {
     let mut world = World::new();
-    world.step(0, Step::Put { messages: 7, wait: Some(19), long: false });
+    world.step(0, Step::Put { messages: 7, wait: Some(19), long: false, some: false });
     let request = world.request(1, Op::Stat, Some(19));
     let slot = world.clients[1].slot;
-    world.broker.request(1, slot, request, Vec::new(), &mut world.wires).expect("a request");
+    world.broker.request(1, slot, request, &[], &mut world.wires).expect("a request");
     let (header, _) = world.wires.0[&slot][0];
     assert_eq!((header.code, header.fields[0]), (Status::Stat as u8, CAPACITY as u64));
     assert_eq!((world.broker.putters.len(), STAT_FIELDS), (1, 8));

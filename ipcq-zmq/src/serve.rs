@@ -1,9 +1,10 @@
 //! How a broker puts and gets, for those who wait and those who do not.
 
 use crate::broker::{Body, Broker, Sink, Slot, Violation};
+use crate::packed;
 use crate::session::{InFlight, Parked};
 use crate::store::{self, NotTaken, Taken, Wanted};
-use crate::wire::{Header, NO_WAIT, Op, PIECE, Request, Status, UPLOADED};
+use crate::wire::{Header, NO_WAIT, Op, PIECE, Request, SOME, Status, UPLOADED};
 
 /// A message of which this much has arrived is refused more while the process has little memory left: what else runs
 /// in it cannot be told that there is none.
@@ -18,7 +19,7 @@ impl Broker {
         now: u64,
         slot: Slot,
         request: Request,
-        frames: Vec<u8>,
+        content: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), Violation> {
         let Some(session) = self.sessions.get(&slot) else { return Ok(()) };
@@ -34,14 +35,14 @@ impl Broker {
             return Err(Violation("what the session got has not been acknowledged"));
         }
         let parked = match request.op {
-            Op::Put => self.prepare_put(slot, request, frames)?,
+            Op::Put => self.prepare_put(slot, request, content)?,
             _ => Self::prepare_get(request),
         };
         if request.expires != 0 && request.expires <= now {
             self.finish(slot, &parked, Status::Timeout, sink);
             return Ok(());
         }
-        self.attempt(slot, parked, sink);
+        self.attempt(slot, parked, content, sink);
         self.pump(sink);
         Ok(())
     }
@@ -53,26 +54,28 @@ impl Broker {
         }
     }
 
-    fn prepare_put(&self, slot: Slot, request: Request, mut frames: Vec<u8>) -> Result<Parked, Violation> {
+    /// The put that `request` asks for; its messages are in `content`, and its own only once it waits.
+    fn prepare_put(&self, slot: Slot, request: Request, content: &[u8]) -> Result<Parked, Violation> {
         let max = self.settings.max_message;
         let uploaded = request.flags & UPLOADED != 0;
         if uploaded {
             let len = self.sessions.get(&slot).map_or(0, |session| session.upload.len());
             let too_long = (len > max).then_some(len);
             let total = usize::from(too_long.is_none());
-            let frames = Vec::new();
-            return Ok(Parked::Put { request, frames, at: 0, put: 0, total, too_long });
+            let packed = Vec::new();
+            return Ok(Parked::Put { request, packed, at: 0, put: 0, total, too_long });
         }
-        let Some((count, too_long)) = store::normalize(&mut frames, max) else {
-            return Err(Violation("the messages of a put are not frames"));
+        let Some((count, _)) = packed::count(content) else {
+            return Err(Violation("the messages of a put are not packed as they should be"));
         };
+        let too_long = packed::iter(content).enumerate().find(|(_, message)| message.len() > max);
         let total = too_long.map_or(count, |(index, _)| index);
-        let too_long = too_long.map(|(_, len)| len);
+        let too_long = too_long.map(|(_, message)| message.len());
         // A put that was interrupted goes on where it was.
         let interrupted = self.sessions.get(&slot).map_or((0, 0), |session| session.interrupted);
         let done = if interrupted.0 == request.id { interrupted.1.min(total) } else { 0 };
-        let (at, put, _) = store::span(&frames, done, usize::MAX);
-        Ok(Parked::Put { request, frames, at, put, total, too_long })
+        let (at, put, _) = packed::span(content, done, usize::MAX, usize::MAX);
+        Ok(Parked::Put { request, packed: Vec::new(), at, put, total, too_long })
     }
 
     fn prepare_get(request: Request) -> Parked {
@@ -81,10 +84,10 @@ impl Broker {
         Parked::Get { request, wanted }
     }
 
-    /// Does what it can of a request; what waits is parked behind the others.
-    fn attempt(&mut self, slot: Slot, mut parked: Parked, sink: &mut impl Sink) {
+    /// Does what it can of a request whose messages are `content`; what waits is parked behind the others.
+    fn attempt(&mut self, slot: Slot, mut parked: Parked, content: &[u8], sink: &mut impl Sink) {
         let status = match &mut parked {
-            Parked::Put { .. } => self.step_put(slot, &mut parked),
+            Parked::Put { .. } => self.step_put(slot, &mut parked, content),
             Parked::Get { request, wanted } => {
                 let (request, wanted) = (*request, *wanted);
                 match self.step_get(slot, request, wanted, sink) {
@@ -94,7 +97,13 @@ impl Broker {
             }
         };
         match status {
-            Status::Full | Status::Empty if parked.request().flags & NO_WAIT == 0 => self.park(slot, parked),
+            Status::Full | Status::Empty if parked.request().flags & NO_WAIT == 0 => {
+                if parked.keep(content).is_ok() {
+                    self.park(slot, parked);
+                } else {
+                    self.finish(slot, &parked, Status::NoRoom, sink);
+                }
+            }
             status => self.finish(slot, &parked, status, sink),
         }
     }
@@ -112,8 +121,8 @@ impl Broker {
     }
 
     /// Puts as many messages as there is room for; `Full` when some are left.
-    fn step_put(&mut self, slot: Slot, parked: &mut Parked) -> Status {
-        let Parked::Put { request, frames, at, put, total, too_long } = parked else { return Status::Error };
+    fn step_put(&mut self, slot: Slot, parked: &mut Parked, content: &[u8]) -> Status {
+        let Parked::Put { request, at, put, total, too_long, .. } = parked else { return Status::Error };
         if self.closed {
             return Status::Closed;
         }
@@ -121,8 +130,15 @@ impl Broker {
         let now = room.min(*total - *put);
         if now > 0 {
             let stored = if request.flags & UPLOADED == 0 {
-                let rest = frames.get(*at..).unwrap_or_default();
-                let (end, count, _) = store::span(rest, now, usize::MAX);
+                let rest = content.get(*at..).unwrap_or_default();
+                let all = now == *total - *put && too_long.is_none();
+                // All of it has been counted before.
+                let (end, count) = if all {
+                    (rest.len(), now)
+                } else {
+                    let (end, count, _) = packed::span(rest, now, usize::MAX, usize::MAX);
+                    (end, count)
+                };
                 *at += end;
                 let overfull = self.is_overfull(end);
                 !overfull
@@ -141,6 +157,7 @@ impl Broker {
             self.puts += now as u64;
         }
         match too_long {
+            _ if *put < *total && *put > 0 && request.flags & SOME != 0 => Status::Ok,
             _ if *put < *total => Status::Full,
             Some(_) => Status::TooLong,
             None => Status::Ok,
@@ -182,7 +199,7 @@ impl Broker {
 
     fn send_taken(slot: Slot, header: Header, taken: &InFlight, sink: &mut impl Sink) {
         match &taken.messages {
-            Taken::Frames { bytes, .. } => sink.reply(slot, header, Body::Frames(bytes)),
+            Taken::Packed { bytes, .. } => sink.reply(slot, header, Body::Contents(&[bytes])),
             Taken::Long(message) => {
                 sink.reply(slot, header, Body::Contents(&[message.piece(0).unwrap_or_default()]));
             }
@@ -221,9 +238,10 @@ impl Broker {
                 return;
             };
             let Some(slot) = next else { return };
-            let Some(parked) = self.take_parked(slot) else { continue };
+            let Some(mut parked) = self.take_parked(slot) else { continue };
             let putter = matches!(parked, Parked::Put { .. });
-            self.attempt(slot, parked, sink);
+            let content = parked.take_content();
+            self.attempt(slot, parked, &content, sink);
             // One that could go on only a part of its way keeps its turn.
             if putter && self.putters.back() == Some(&slot) {
                 self.putters.rotate_right(1);
@@ -232,8 +250,7 @@ impl Broker {
     }
 
     /// Adds a piece to a session's upload.
-    pub(crate) fn part(&mut self, slot: Slot, request: &Request, frames: &[u8], sink: &mut impl Sink) {
-        let content = crate::frames::split_first(frames).map_or(&[][..], |(content, _)| content);
+    pub(crate) fn part(&mut self, slot: Slot, request: &Request, content: &[u8], sink: &mut impl Sink) {
         let (max, overfull) = (self.settings.max_message, self.is_overfull(content.len()));
         let Some(session) = self.sessions.get_mut(&slot) else { return };
         let upload = &mut session.upload;

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipcq_core::os::failure::Failure;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -20,6 +20,7 @@ use crate::admission;
 use crate::broker::{Body, Broker, ProcessId, Settings, Sink, Slot};
 use crate::clock;
 use crate::peer::{Got, Next, Peer, Stage};
+use crate::spin::Spin;
 use crate::wire::{Header, Op, Status};
 
 /// How long a peer may take from being accepted to opening a session.
@@ -158,12 +159,11 @@ impl Server {
 
     /// Waits until something happens, at first without sleeping.
     fn wait(&self, events: &mut [EpollEvent]) -> nix::Result<usize> {
-        let start = Instant::now();
-        while start.elapsed() < SPIN {
+        let mut spin = Spin::new(SPIN);
+        loop {
             match self.epoll.wait(events, EpollTimeout::ZERO) {
-                // A client may need this very processor to ask.
-                Ok(0) => thread::yield_now(),
-                Err(nix::errno::Errno::EINTR) => {}
+                Ok(0) if !spin.turn() => break,
+                Ok(0) | Err(nix::errno::Errno::EINTR) => {}
                 found => return found,
             }
         }
@@ -244,13 +244,21 @@ impl Server {
                 Next::Nothing => return true,
                 Next::Violation(what) => Err(what),
                 Next::Request { request, .. } if leaving && matches!(request.op, Op::Put | Op::Get) => Ok(()),
-                Next::Request { request, frames } => match stage {
-                    Stage::Open(slot) => {
-                        let done = self.broker.request(now, slot, request, frames, &mut self.desk);
-                        done.map_err(|violation| violation.0)
+                Next::Request { request, content } => {
+                    let input = peer.lend_input();
+                    let content = input.get(content).unwrap_or_default();
+                    let done = match stage {
+                        Stage::Open(slot) => {
+                            let done = self.broker.request(now, slot, request, content, &mut self.desk);
+                            done.map_err(|violation| violation.0)
+                        }
+                        _ => self.greet(now, key, request, content),
+                    };
+                    if let Some(peer) = self.desk.peers.get_mut(&key) {
+                        peer.return_input(input);
                     }
-                    _ => self.greet(now, key, request, &frames),
-                },
+                    done
+                }
             };
             if let Err(what) = done {
                 self.scold(now, key, what);

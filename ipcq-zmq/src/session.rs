@@ -1,5 +1,7 @@
 //! What a broker knows of one session: a client's connection, and the next one should it be lost.
 
+use std::collections::TryReserveError;
+
 use crate::broker::ProcessId;
 use crate::store::{LongMessage, Taken, Wanted};
 use crate::wire::{Header, Request};
@@ -9,9 +11,9 @@ use crate::wire::{Header, Request};
 pub(crate) enum Parked {
     Put {
         request: Request,
-        /// The messages, as a store takes them.
-        frames: Vec<u8>,
-        /// Where the first one begins that is not in the queue yet.
+        /// The messages that are not in the queue yet, packed, while it waits.
+        packed: Vec<u8>,
+        /// Where the first of them begins in what it is given.
         at: usize,
         /// How many are in the queue.
         put: usize,
@@ -33,6 +35,25 @@ impl Parked {
         }
     }
 
+    /// Keeps what is not in the queue yet of its messages, which are `content`.
+    pub(crate) fn keep(&mut self, content: &[u8]) -> Result<(), TryReserveError> {
+        if let Self::Put { packed, at, .. } = self {
+            let rest = content.get(*at..).unwrap_or_default();
+            packed.try_reserve_exact(rest.len())?;
+            packed.extend_from_slice(rest);
+            *at = 0;
+        }
+        Ok(())
+    }
+
+    /// The messages that it has kept.
+    pub(crate) fn take_content(&mut self) -> Vec<u8> {
+        match self {
+            Self::Put { packed, .. } => std::mem::take(packed),
+            Self::Get { .. } => Vec::new(),
+        }
+    }
+
     /// How many messages it has put so far.
     pub(crate) const fn put(&self) -> usize {
         match self {
@@ -44,7 +65,7 @@ impl Parked {
     /// The bytes of messages that it holds.
     pub(crate) const fn bytes(&self) -> usize {
         match self {
-            Self::Put { frames, .. } => frames.len(),
+            Self::Put { packed, .. } => packed.len(),
             Self::Get { .. } => 0,
         }
     }
@@ -60,7 +81,7 @@ pub(crate) struct InFlight {
 impl InFlight {
     pub(crate) const fn bytes(&self) -> usize {
         match &self.messages {
-            Taken::Frames { bytes, .. } => bytes.len(),
+            Taken::Packed { bytes, .. } => bytes.len(),
             Taken::Long(message) => message.len(),
         }
     }

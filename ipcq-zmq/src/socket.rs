@@ -18,10 +18,11 @@ use zeromq::{
     DealerSocket, Socket, SocketEvent, SocketOptions, SocketRecv, SocketSend, ZmqError, ZmqMessage,
 };
 
+use crate::spin::Spin;
 use crate::wire::{HEADER_LEN, Header, Op, RESUMED, Request, Status};
 
 /// How long a call looks for its reply before it sleeps.
-const SPIN: Duration = Duration::from_micros(50);
+const SPIN: Duration = Duration::from_micros(20);
 
 /// How often a call that waits looks whether the host still lives.
 const LOOK: Duration = Duration::from_millis(250);
@@ -95,7 +96,7 @@ impl Connection {
         let token = Bytes::copy_from_slice(&self.token);
         let hello = Request::new(Op::Hello, self.id);
         let end = Instant::now() + ATTEMPT;
-        match self.call(&hello, vec![token], |_| Instant::now() > end) {
+        match self.call(&hello, token, |_| Instant::now() > end) {
             Ok(reply) if Status::parse(reply.header.code) == Some(Status::Welcome) => {
                 Ok(reply.header.flags & RESUMED != 0)
             }
@@ -117,11 +118,11 @@ impl Connection {
     pub(crate) fn call(
         &mut self,
         request: &Request,
-        frames: Vec<Bytes>,
+        content: Bytes,
         is_over: impl Fn(Duration) -> bool,
     ) -> Result<Reply, NoReply> {
         let Self { socket, events, clock, runtime, .. } = self;
-        let message = message(request, frames);
+        let message = message(request, content);
         let reply = runtime.block_on(async {
             socket.send(message).await.map_err(lost)?;
             receive(socket, events, clock, request.id, &is_over).await
@@ -135,14 +136,12 @@ impl Connection {
     /// Sends a request that has no reply, and sees to it that the kernel has it when this returns.
     pub(crate) fn tell(&mut self, request: &Request) -> Result<(), NoReply> {
         let Self { socket, runtime, .. } = self;
-        let message = message(request, Vec::new());
+        let message = message(request, Bytes::new());
         runtime.block_on(async {
             socket.send(message).await.map_err(lost)?;
-            // The crate's writer is a task of its own. The kernel has room: the peer has just answered, and so read
-            // everything before.
-            for _ in 0..2 {
-                tokio::task::yield_now().await;
-            }
+            // The crate's writer is a task of its own, which runs now. The kernel has room: the peer has just
+            // answered, and so read everything before.
+            tokio::task::yield_now().await;
             Ok(())
         })
     }
@@ -170,16 +169,15 @@ async fn receive(
     is_over: &impl Fn(Duration) -> bool,
 ) -> Result<Reply, NoReply> {
     let start = Instant::now();
-    let mut spinning = true;
+    let (mut spin, mut spinning) = (Spin::new(SPIN), true);
     loop {
         let message = if spinning {
+            // What is sent goes out first.
+            tokio::task::yield_now().await;
             match socket.recv().now_or_never() {
                 Some(message) => message.map_err(lost)?,
                 None => {
-                    spinning = start.elapsed() < SPIN;
-                    // The broker may need this very processor to answer.
-                    std::thread::yield_now();
-                    tokio::task::yield_now().await;
+                    spinning = spin.turn();
                     continue;
                 }
             }
@@ -217,9 +215,11 @@ async fn receive(
     }
 }
 
-fn message(request: &Request, frames: Vec<Bytes>) -> ZmqMessage {
+fn message(request: &Request, content: Bytes) -> ZmqMessage {
     let mut message = ZmqMessage::from(Bytes::copy_from_slice(&request.header().to_bytes()));
-    frames.into_iter().for_each(|frame| message.push_back(frame));
+    if !content.is_empty() {
+        message.push_back(content);
+    }
     message
 }
 

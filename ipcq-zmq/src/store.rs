@@ -1,14 +1,14 @@
-//! The messages of a queue, in order, as runs of frames: what arrived together lies together.
+//! The messages of a queue, in order, packed into runs: what arrived together lies together.
 
 use std::collections::{TryReserveError, VecDeque};
 
-use crate::frames::{self, Front, LONG, MORE};
-use crate::wire::PIECE;
+use crate::packed;
+use crate::wire::{FRAME_MAX, PIECE};
 
 /// How many bytes a run has before the next one begins, so that memory is given back as messages leave.
 const RUN: usize = 64 << 10;
 
-/// Messages of up to [`PIECE`] bytes, each one frame with the flag for more.
+/// Messages of up to [`PIECE`] bytes.
 #[derive(Debug, Default)]
 struct Run {
     bytes: Vec<u8>,
@@ -65,8 +65,8 @@ enum Part {
 /// What one get took.
 #[derive(Debug)]
 pub(crate) enum Taken {
-    /// Messages as frames, each with the flag for more.
-    Frames { bytes: Vec<u8>, count: usize },
+    /// Messages of up to a piece.
+    Packed { bytes: Vec<u8>, count: usize },
     /// One long message.
     Long(LongMessage),
 }
@@ -74,7 +74,7 @@ pub(crate) enum Taken {
 impl Taken {
     pub(crate) const fn count(&self) -> usize {
         match self {
-            Self::Frames { count, .. } => *count,
+            Self::Packed { count, .. } => *count,
             Self::Long(_) => 1,
         }
     }
@@ -113,29 +113,28 @@ impl Store {
         self.len
     }
 
-    /// How many bytes they have, frame headers included.
+    /// How many bytes they have, their lengths included.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Appends `count` messages, which `frames` holds one after the other and nothing else, each with the flag for
-    /// more.
-    pub(crate) fn append(&mut self, frames: &[u8], count: usize) -> Result<(), TryReserveError> {
+    /// Appends `count` messages, which `packed` holds and nothing else.
+    pub(crate) fn append(&mut self, packed: &[u8], count: usize) -> Result<(), TryReserveError> {
         if let Some(Part::Run(run)) = self.parts.back_mut()
             && run.bytes.len() < RUN
         {
-            run.bytes.try_reserve(frames.len())?;
-            run.bytes.extend_from_slice(frames);
+            run.bytes.try_reserve(packed.len())?;
+            run.bytes.extend_from_slice(packed);
             run.count += count;
         } else {
             self.parts.try_reserve(1)?;
             let mut bytes = Vec::new();
-            bytes.try_reserve(frames.len())?;
-            bytes.extend_from_slice(frames);
+            bytes.try_reserve(packed.len())?;
+            bytes.extend_from_slice(packed);
             self.parts.push_back(Part::Run(Run { bytes, start: 0, count }));
         }
         self.len += count;
-        self.bytes += frames.len();
+        self.bytes += packed.len();
         Ok(())
     }
 
@@ -156,10 +155,10 @@ impl Store {
                 (Part::Long(message), 1)
             }
             Taken::Long(_) => return 0,
-            Taken::Frames { mut bytes, count } => {
+            Taken::Packed { mut bytes, count } => {
                 // The earliest go first: they have waited longest.
                 let kept = count.min(room);
-                bytes.truncate(span(&bytes, kept, usize::MAX).0);
+                bytes.truncate(packed::span(&bytes, kept, usize::MAX, usize::MAX).0);
                 self.bytes += bytes.len();
                 (Part::Run(Run { bytes, start: 0, count: kept }), kept)
             }
@@ -184,43 +183,48 @@ impl Store {
                 self.bytes -= message.len();
                 Ok(Taken::Long(message))
             }
-            Some(Part::Run(_)) => self.take_frames(wanted),
+            Some(Part::Run(_)) => self.take_packed(wanted),
         }
     }
 
-    fn take_frames(&mut self, wanted: Wanted) -> Result<Taken, NotTaken> {
+    fn take_packed(&mut self, wanted: Wanted) -> Result<Taken, NotTaken> {
         let (mut bytes, mut count, mut content) = (Vec::new(), 0, 0);
         while let Some(Part::Run(run)) = self.parts.front_mut() {
             let rest = run.bytes.get(run.start..).unwrap_or_default();
+            let budget = wanted.bytes.min(PIECE).saturating_sub(content);
+            let (mut end, mut messages, mut inside) =
+                packed::span(rest, wanted.messages - count, budget, FRAME_MAX - bytes.len());
             if count == 0 {
-                let first = frames::split_first(rest).map_or(0, |(first, _)| first.len());
+                let first = packed::split_first(rest).map_or(0, |(first, _)| first.len());
                 if first > wanted.room {
                     return Err(NotTaken::NeedsRoom(first));
                 }
-            }
-            let budget = wanted.bytes.min(PIECE).saturating_sub(content);
-            let (mut end, mut messages, mut inside) = span(rest, wanted.messages - count, budget);
-            if messages == 0 && count == 0 {
-                // The first message is taken whatever its length.
-                (end, messages, inside) = span(rest, 1, usize::MAX);
+                if messages == 0 {
+                    // The first message is taken whatever its length.
+                    (end, messages, inside) = packed::span(rest, 1, usize::MAX, usize::MAX);
+                }
             }
             if messages == 0 {
                 break;
             }
-            if bytes.try_reserve(end).is_err() {
-                if count == 0 {
-                    return Err(NotTaken::NoRoom);
-                }
+            let whole = messages == run.count;
+            if whole && count == 0 && run.start == 0 {
+                // Nobody else has any of it, so it need not be copied.
+                bytes = std::mem::take(&mut run.bytes);
+            } else if bytes.try_reserve(end).is_ok() {
+                bytes.extend_from_slice(rest.get(..end).unwrap_or_default());
+            } else if count == 0 {
+                return Err(NotTaken::NoRoom);
+            } else {
                 break;
             }
-            bytes.extend_from_slice(rest.get(..end).unwrap_or_default());
             run.start += end;
             run.count -= messages;
             self.len -= messages;
             self.bytes -= end;
             count += messages;
             content += inside;
-            if run.count > 0 {
+            if !whole {
                 break;
             }
             self.parts.pop_front();
@@ -228,7 +232,7 @@ impl Store {
                 break;
             }
         }
-        Ok(Taken::Frames { bytes, count })
+        Ok(Taken::Packed { bytes, count })
     }
 
     /// Forgets everything.
@@ -237,49 +241,17 @@ impl Store {
     }
 }
 
-/// The first frames of `bytes`, up to `messages` of them with `budget` bytes of content: where they end, how many
-/// they are, and their content's length.
-pub(crate) fn span(bytes: &[u8], messages: usize, budget: usize) -> (usize, usize, usize) {
-    let (mut end, mut count, mut content) = (0, 0, 0);
-    while count < messages {
-        let Some(rest) = bytes.get(end..) else { break };
-        let Front::Frame { start, end: after, .. } = frames::front(rest) else { break };
-        let inside = after - start;
-        if content + inside > budget {
-            break;
-        }
-        end += after;
-        content += inside;
-        count += 1;
-    }
-    (end, count, content)
-}
-
-/// Makes the frames of a request those of a store: each with the flag for more, none a command, none longer than
-/// `max`. Returns how many there are, and the number and length of the first that is too long.
-pub(crate) fn normalize(bytes: &mut [u8], max: usize) -> Option<(usize, Option<(usize, usize)>)> {
-    let (mut at, mut count, mut too_long) = (0, 0, None);
-    while at < bytes.len() {
-        let Front::Frame { flags, start, end } = frames::front(bytes.get(at..)?) else { return None };
-        if end - start > max && too_long.is_none() {
-            too_long = Some((count, end - start));
-        }
-        *bytes.get_mut(at)? = (flags & LONG) | MORE;
-        count += 1;
-        at += end;
-    }
-    Some((count, too_long))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const ALL: Wanted = Wanted { messages: usize::MAX, bytes: usize::MAX, room: usize::MAX };
 
-    fn frames_of(messages: &[&[u8]]) -> Vec<u8> {
+    fn packed_of(messages: &[&[u8]]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        messages.iter().for_each(|message| frames::push(&mut bytes, MORE, message));
+        for message in messages {
+            assert!(packed::push(&mut bytes, &[message]).is_ok());
+        }
         bytes
     }
 
@@ -287,16 +259,16 @@ mod tests {
     fn messages_leave_in_order() {
         let mut store = Store::default();
         for n in 0..5000_u32 {
-            assert!(store.append(&frames_of(&[&n.to_be_bytes(), &[7; 40]]), 2).is_ok());
+            assert!(store.append(&packed_of(&[&n.to_be_bytes(), &[7; 40]]), 2).is_ok());
         }
         let mut seen = 0;
         while store.len() > 0 {
-            let Ok(Taken::Frames { bytes, count }) = store.take(Wanted { messages: 7, ..ALL }) else {
+            let Ok(Taken::Packed { bytes, count }) = store.take(Wanted { messages: 7, ..ALL }) else {
                 panic!()
             };
             let mut rest = bytes.as_slice();
             for _ in 0..count {
-                let (message, after) = frames::split_first(rest).unwrap_or_default();
+                let (message, after) = packed::split_first(rest).unwrap_or_default();
                 if seen % 2 == 0 {
                     assert_eq!(message, (seen / 2_u32).to_be_bytes());
                 }
@@ -309,11 +281,11 @@ mod tests {
     #[test]
     fn what_is_given_back_is_first_again_as_far_as_there_is_room() {
         let mut store = Store::default();
-        assert!(store.append(&frames_of(&[b"a", b"b", b"c"]), 3).is_ok());
+        assert!(store.append(&packed_of(&[b"a", b"b", b"c"]), 3).is_ok());
         let taken = store.take(Wanted { messages: 2, ..ALL });
         assert_eq!(taken.map(|taken| store.give_back(taken, 1)), Ok(1));
-        let Ok(Taken::Frames { bytes, .. }) = store.take(ALL) else { panic!() };
-        assert_eq!(bytes, frames_of(&[b"a", b"c"]));
+        let Ok(Taken::Packed { bytes, .. }) = store.take(ALL) else { panic!() };
+        assert_eq!(bytes, packed_of(&[b"a", b"c"]));
     }
 
     impl PartialEq for Taken {

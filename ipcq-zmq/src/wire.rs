@@ -1,23 +1,29 @@
 //! The header frame of every request and reply; PROTOCOL.md is the law.
 
+use crate::packed::PREFIX;
+
 /// The first bytes of a header.
 pub(crate) const MAGIC: [u8; 4] = *b"IPCQ";
 /// The version of the protocol.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 /// The length of a header in bytes.
 pub(crate) const HEADER_LEN: usize = 56;
 
-/// The longest frame, and so the longest message that travels in one.
+/// The longest message that travels in one frame; longer ones are cut into pieces of that length.
 pub(crate) const PIECE: usize = 1 << 20;
+/// The longest frame.
+pub(crate) const FRAME_MAX: usize = PIECE + PREFIX;
 /// The most bytes that one request or reply may have, its frame headers included.
 pub(crate) const REQUEST_MAX: usize = 2 << 20;
-/// The most frames that one request may have.
-pub(crate) const FRAMES_MAX: usize = 1 << 16;
+/// The most frames that one request may have: header and content.
+pub(crate) const FRAMES_MAX: usize = 2;
 
 /// The request must be answered at once.
 pub(crate) const NO_WAIT: u16 = 1;
 /// The message to be put is the one that the session has uploaded.
 pub(crate) const UPLOADED: u16 = 2;
+/// A put may be answered as soon as a part of its messages is in the queue, and no more fits.
+pub(crate) const SOME: u16 = 4;
 /// The session of a HELLO was known: what it did before holds.
 pub(crate) const RESUMED: u16 = 1;
 

@@ -103,7 +103,7 @@ fn ready() -> Vec<u8> {
 }
 
 fn header(op: u8, id: u64, fields: [u64; 5]) -> Vec<u8> {
-    let mut bytes = b"IPCQ\x01".to_vec();
+    let mut bytes = b"IPCQ\x02".to_vec();
     bytes.extend_from_slice(&[op, 0, 0]);
     bytes.extend_from_slice(&id.to_be_bytes());
     fields.iter().for_each(|field| bytes.extend_from_slice(&field.to_be_bytes()));
@@ -133,7 +133,7 @@ fn session(place: &Place, token: u8) -> UnixStream {
     stream.write_all(&[greeting(), ready(), hello].concat()).expect("a broker that reads");
     let mut seen = Vec::new();
     let mut piece = [0; 256];
-    while !seen.windows(6).any(|bytes| bytes == b"IPCQ\x01\x64") {
+    while !seen.windows(6).any(|bytes| bytes == b"IPCQ\x02\x64") {
         let len = stream.read(&mut piece).expect("a WELCOME");
         assert!(len > 0, "the broker hung up");
         seen.extend_from_slice(&piece[..len]);
@@ -197,7 +197,7 @@ fn noise_behind_a_sound_beginning_is_refused() {
 #[test]
 fn claims_of_gigabytes_are_refused() {
     Place::new().survives(|place| {
-        for claim in [(1 << 20) + 1, 8 << 30, 32 << 30, 1 << 60, 1 << 63, u64::MAX] {
+        for claim in [(1 << 20) + 5, 8 << 30, 32 << 30, 1 << 60, 1 << 63, u64::MAX] {
             let header = [&[2][..], &u64::to_be_bytes(claim)].concat();
             let command = [&[6][..], &u64::to_be_bytes(claim)].concat();
             for (at, bytes) in [&header, &command].into_iter().enumerate() {
@@ -294,7 +294,7 @@ fn malformed_headers_end_the_connection() {
         [good.as_slice(), &[0]].concat(),
         change(0, b'X'),
         change(4, 0),
-        change(4, 2),
+        change(4, 1),
         change(5, 0),
         change(5, 14),
         change(5, 99),
@@ -313,6 +313,17 @@ fn malformed_headers_end_the_connection() {
         let mut stream = session(place, 6);
         let twice = message(&[&header(4, 1, [0, 0, 1, 0, 0]), b""]);
         stream.write_all(&twice.repeat(2)).expect("a broker that reads");
+        // What is put is packed: a length of 4 bytes, and the message.
+        for wrong in [&[0, 0, 0][..], &[0, 0, 0, 2, 1], &[0, 0, 0, 1, 1, 0xff, 0xff, 0xff, 0xff], b"message"]
+        {
+            let mut stream = session(place, 7);
+            stream.write_all(&message(&[&header(2, 1, [0; 5]), wrong])).expect("a broker that reads");
+            assert!(hangs_up(stream), "a put of {wrong:?}");
+        }
+        let mut stream = session(place, 8);
+        let three = message(&[&header(2, 1, [0; 5]), &[0, 0, 0, 1, 1], &[0, 0, 0, 1, 1]]);
+        stream.write_all(&three).expect("a broker that reads");
+        assert!(hangs_up(stream), "a put of two frames");
     });
 }
 
