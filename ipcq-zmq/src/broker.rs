@@ -190,13 +190,19 @@ impl Broker {
             (self.store.bytes() + self.moving) as u64,
             self.puts,
             self.gets,
-            self.putters.len() as u64,
-            self.getters.len() as u64,
+            self.waiting(&self.putters),
+            self.waiting(&self.getters),
             in_flight as u64,
         ];
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
         let header = Header { code: Status::Stat as u8, flags: 0, id, fields: [numbers[0], 0, 0, 0, 0] };
         sink.reply(slot, header, Body::Contents(&[&bytes]));
+    }
+
+    /// How many wait in this line; some stand for several.
+    fn waiting(&self, line: &VecDeque<Slot>) -> u64 {
+        let parked = line.iter().filter_map(|slot| self.sessions.get(slot)?.parked.as_ref());
+        parked.map(|parked| parked.callers() as u64).sum()
     }
 
     /// Answers without a body.

@@ -16,8 +16,11 @@ use ipcq_core::os::{machine, process as core_process};
 use ipcq_core::{BackendError, BackendErrorKind, Identity, OpenError, Wait};
 
 use crate::address::Address;
+use crate::combine::Combiner;
+use crate::put;
 use crate::server::Control;
 use crate::socket::{Connection, NoReply, Reply};
+use crate::together::{GetJob, PutJob};
 use crate::welcome::{self, Unwelcome, Welcome};
 use crate::wire::{NO_WAIT, Op, Request};
 use crate::{clock, process};
@@ -43,6 +46,9 @@ pub(crate) struct Client {
     /// The broker, and the epoch of the process that runs it, when that is this one.
     hosted: Option<(u64, Arc<Control>)>,
     pool: ForkLock<Pool>,
+    /// Puts and gets that wait for ever.
+    pub(crate) puts: Combiner<PutJob>,
+    pub(crate) gets: Combiner<GetJob>,
     /// The epoch of the process, and how many of its handles are producers.
     producers: ForkLock<(u64, usize)>,
     /// Whether the process was registered before it opened the queue, and no handle stands for that yet.
@@ -87,6 +93,8 @@ impl Client {
             host_process: welcome.host_process,
             hosted: hosted.map(|control| (core_process::epoch(), control)),
             pool: ForkLock::default(),
+            puts: Combiner::new(put::REQUEST),
+            gets: Combiner::new(usize::MAX),
             producers: ForkLock::default(),
             expected: AtomicBool::new(welcome.producer && welcome.options.closes_by_itself()),
             removed: AtomicBool::new(false),

@@ -8,13 +8,13 @@ use ipcq_core::{BackendErrorKind, Batch, GetFault, Limit, Wait};
 use crate::client::{Client, Failed};
 use crate::packed;
 use crate::socket::{Connection, Reply};
-use crate::wire::{Op, PIECE, Request, Status};
+use crate::wire::{Op, PIECE, Request, SOME, Status};
 
 /// What became of a get on a connection that works.
 type Got<T> = Result<T, Failed>;
 
 /// What a reply to a get holds.
-enum Haul {
+pub(crate) enum Haul {
     /// Messages, packed; how many there are, and how many bytes they have; and how many were left in the queue.
     Packed(Bytes, (usize, usize), u64),
     /// The first piece of a message of this length.
@@ -66,7 +66,7 @@ impl Client {
             // Only the first message of all may exceed the bytes that are asked for.
             let (wait, room) = if taken == 0 { (wait, usize::MAX) } else { (Wait::No, budget) };
             let messages = limit.max_messages() - taken;
-            let haul = match self.haul_within(connection, messages, budget, room, &mut long, wait)? {
+            let haul = match self.haul_within(connection, (messages, 0), budget, room, &mut long, wait)? {
                 Ok(haul) => haul,
                 Err(fault) if taken == 0 => return Ok(Err(fault)),
                 Err(_) => break,
@@ -110,7 +110,8 @@ impl Client {
         Ok(Ok(taken))
     }
 
-    fn haul(
+    /// Takes messages, each for another caller.
+    pub(crate) fn haul(
         &self,
         connection: &mut Connection,
         messages: usize,
@@ -118,14 +119,15 @@ impl Client {
         into: &mut Vec<u8>,
         wait: Wait,
     ) -> Got<Result<Haul, GetFault>> {
-        self.haul_within(connection, messages, bytes, usize::MAX, into, wait)
+        let flags = if messages > 1 { SOME } else { 0 };
+        self.haul_within(connection, (messages, flags), bytes, usize::MAX, into, wait)
     }
 
     /// Takes messages; has room made in `into` before it takes a long one, which may have `most` bytes.
     fn haul_within(
         &self,
         connection: &mut Connection,
-        messages: usize,
+        (messages, flags): (usize, u16),
         bytes: usize,
         most: usize,
         into: &mut Vec<u8>,
@@ -135,6 +137,7 @@ impl Client {
         loop {
             let mut request = Self::request(connection, Op::Get, wait);
             (request.a, request.b, request.c) = (messages as u64, bytes as u64, room as u64);
+            request.flags |= flags;
             let reply = self.exchange(connection, &request, Bytes::new())?;
             let [_, len, left, ..] = reply.header.fields;
             let len = usize::try_from(len).unwrap_or(usize::MAX);
@@ -181,7 +184,7 @@ impl Client {
     }
 
     /// Fetches the rest of a long message, for which there is room.
-    fn fetch(&self, connection: &mut Connection, message: &mut Vec<u8>, len: usize) -> Got<()> {
+    pub(crate) fn fetch(&self, connection: &mut Connection, message: &mut Vec<u8>, len: usize) -> Got<()> {
         // What is fetched belongs to a reply that is not acknowledged before all of it is here.
         let held = connection.acknowledged.saturating_sub(1);
         while message.len() < len {
@@ -200,7 +203,7 @@ impl Client {
 
     /// Tells the broker that what it sent has arrived, before the caller learns of it: from here on it is this
     /// process's, whatever happens.
-    fn acknowledge(&self, connection: &mut Connection) -> Got<()> {
+    pub(crate) fn acknowledge(&self, connection: &mut Connection) -> Got<()> {
         let mut request = Request::new(Op::Ack, connection.next_id());
         request.ack = connection.acknowledged;
         // A connection that is lost now is the broker's to notice; the messages are here.
@@ -217,7 +220,11 @@ impl Client {
     }
 
     /// Gives back what there is no memory for: the session ends.
-    fn leave<T>(&self, connection: &mut Connection, error: TryReserveError) -> Got<Result<T, GetFault>> {
+    pub(crate) fn leave<T>(
+        &self,
+        connection: &mut Connection,
+        error: TryReserveError,
+    ) -> Got<Result<T, GetFault>> {
         let request = Request::new(Op::Bye, connection.next_id());
         let _ = connection.tell(&request);
         Err(Failed::Backend(self.lacking(0, error)))

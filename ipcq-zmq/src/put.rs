@@ -11,7 +11,7 @@ use crate::socket::{Connection, Reply};
 use crate::wire::{Op, PIECE, Status, UPLOADED};
 
 /// How many bytes of messages one request carries at most, the first message excepted.
-const REQUEST: usize = 256 << 10;
+pub(crate) const REQUEST: usize = 256 << 10;
 /// How many messages one request carries at most.
 const MESSAGES: usize = 4096;
 
@@ -123,7 +123,7 @@ impl Client {
     }
 
     /// How many messages went in, and why the rest did not.
-    fn put_result(&self, reply: &Reply, wait: Wait) -> (usize, Result<(), PutFault>) {
+    pub(crate) fn put_result(&self, reply: &Reply, wait: Wait) -> (usize, Result<(), PutFault>) {
         let [count, len, ..] = reply.header.fields;
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let max = self.identity().max_message;
@@ -143,7 +143,7 @@ impl Client {
         (size(count), result)
     }
 
-    fn no_memory(&self, source: TryReserveError) -> PutFault {
+    pub(crate) fn no_memory(&self, source: TryReserveError) -> PutFault {
         let what = "this process has no memory to send a message from";
         let error = self.error(BackendErrorKind::NoRoom, what);
         error.with_advice("free some and try again").with_source(source).into()

@@ -14,6 +14,7 @@ use ipcq_core::{
 use crate::NAME;
 use crate::client::{Client, Failed};
 use crate::share;
+use crate::together;
 use crate::wire::{Op, STAT_FIELDS, Status};
 
 /// A handle. Each counts as a producer of its process from its first put until it is dropped.
@@ -103,12 +104,18 @@ impl Channel for ZmqChannel {
     fn put(&self, parts: &[&[u8]], wait: Wait) -> Result<(), PutFault> {
         self.be_producer()?;
         let client = &self.client;
+        if wait == Wait::Forever && together::fits(parts) {
+            return client.put_together(parts);
+        }
         let put = client.with_connection(wait, |connection| client.put(connection, parts, wait));
         put.unwrap_or_else(|failed| Err(client.put_fault(failed, wait)))
     }
 
     fn get(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
         let client = &self.client;
+        if wait == Wait::Forever {
+            return client.get_together(message);
+        }
         let got = client.with_connection(wait, |connection| client.get(connection, message, wait));
         got.unwrap_or_else(|failed| Err(client.get_fault(failed, wait)))
     }

@@ -10,7 +10,6 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use ipcq_core::os::failure::Failure;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -20,15 +19,13 @@ use crate::admission;
 use crate::broker::{Body, Broker, ProcessId, Settings, Sink, Slot};
 use crate::clock;
 use crate::peer::{Got, Next, Peer, Stage};
-use crate::spin::Spin;
+use crate::spin::Habit;
 use crate::wire::{Header, Op, Status};
 
 /// How long a peer may take from being accepted to opening a session.
 const HANDSHAKE: u64 = 10_000_000_000;
 /// How long a peer may leave what was sent to it unread.
 const UNREAD: u64 = 30_000_000_000;
-/// How long the thread looks for more to do before it sleeps.
-const SPIN: Duration = Duration::from_micros(20);
 /// How often peers are looked over for those that stall.
 const LOOK: u64 = 500_000_000;
 
@@ -78,6 +75,7 @@ pub(crate) fn start(listener: UnixListener, settings: Settings, open: bool) -> R
         spare: Some(admission::spare().map_err(failed)?),
         deaf_until: None,
         next_look: 0,
+        habit: Habit::default(),
     };
     let thread = thread::Builder::new().name("ipcq-broker".to_owned());
     thread.spawn(move || server.run()).map_err(failed)?;
@@ -132,6 +130,7 @@ pub(crate) struct Server {
     /// Nobody is accepted before, since there was no file handle.
     pub(crate) deaf_until: Option<u64>,
     next_look: u64,
+    habit: Habit,
 }
 
 impl Server {
@@ -158,15 +157,19 @@ impl Server {
     }
 
     /// Waits until something happens, at first without sleeping.
-    fn wait(&self, events: &mut [EpollEvent]) -> nix::Result<usize> {
-        let mut spin = Spin::new(SPIN);
+    fn wait(&mut self, events: &mut [EpollEvent]) -> nix::Result<usize> {
+        let mut spin = self.habit.spin();
         loop {
             match self.epoll.wait(events, EpollTimeout::ZERO) {
                 Ok(0) if !spin.turn() => break,
                 Ok(0) | Err(nix::errno::Errno::EINTR) => {}
-                found => return found,
+                found => {
+                    self.habit.learn(&spin, true);
+                    return found;
+                }
             }
         }
+        self.habit.learn(&spin, false);
         let ends = [
             self.broker.next_tick(),
             self.deaf_until,

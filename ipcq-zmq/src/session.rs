@@ -4,7 +4,10 @@ use std::collections::TryReserveError;
 
 use crate::broker::ProcessId;
 use crate::store::{LongMessage, Taken, Wanted};
-use crate::wire::{Header, Request};
+use crate::wire::{Header, Request, SOME};
+
+/// How many callers one request can stand for in what is told of a queue.
+const CALLERS_MAX: usize = 1 << 16;
 
 /// A request that waits.
 #[derive(Debug)]
@@ -51,6 +54,17 @@ impl Parked {
         match self {
             Self::Put { packed, .. } => std::mem::take(packed),
             Self::Get { .. } => Vec::new(),
+        }
+    }
+
+    /// How many callers wait for it.
+    pub(crate) fn callers(&self) -> usize {
+        match self {
+            Self::Put { request, put, total, .. } if request.flags & SOME != 0 => {
+                total.saturating_sub(*put).max(1)
+            }
+            Self::Get { request, wanted } if request.flags & SOME != 0 => wanted.messages.min(CALLERS_MAX),
+            _ => 1,
         }
     }
 

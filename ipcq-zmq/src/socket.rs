@@ -18,11 +18,8 @@ use zeromq::{
     DealerSocket, Socket, SocketEvent, SocketOptions, SocketRecv, SocketSend, ZmqError, ZmqMessage,
 };
 
-use crate::spin::Spin;
+use crate::spin::Habit;
 use crate::wire::{HEADER_LEN, Header, Op, RESUMED, Request, Status};
-
-/// How long a call looks for its reply before it sleeps.
-const SPIN: Duration = Duration::from_micros(20);
 
 /// How often a call that waits looks whether the host still lives.
 const LOOK: Duration = Duration::from_millis(250);
@@ -55,6 +52,7 @@ pub(crate) struct Connection {
     events: Receiver<SocketEvent>,
     /// When to look whether the host still lives. One clock for all calls: to set one costs a wake-up.
     clock: Interval,
+    habit: Habit,
     runtime: Runtime,
     token: [u8; 16],
     /// The number of the last request.
@@ -81,7 +79,9 @@ impl Connection {
             tokio::time::interval(LOOK)
         };
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut new = Self { socket, events, clock, runtime, token, id: 0, acknowledged: 0, is_spent: false };
+        let habit = Habit::default();
+        let mut new =
+            Self { socket, events, clock, habit, runtime, token, id: 0, acknowledged: 0, is_spent: false };
         new.greet()?;
         Ok(new)
     }
@@ -121,11 +121,11 @@ impl Connection {
         content: Bytes,
         is_over: impl Fn(Duration) -> bool,
     ) -> Result<Reply, NoReply> {
-        let Self { socket, events, clock, runtime, .. } = self;
+        let Self { socket, events, clock, habit, runtime, .. } = self;
         let message = message(request, content);
         let reply = runtime.block_on(async {
             socket.send(message).await.map_err(lost)?;
-            receive(socket, events, clock, request.id, &is_over).await
+            receive(socket, events, (clock, habit), request.id, &is_over).await
         })?;
         if Op::Hello as u8 != request.op as u8 {
             self.acknowledged = self.acknowledged.max(request.id);
@@ -164,20 +164,26 @@ async fn connect(path: &Path) -> io::Result<(DealerSocket, Receiver<SocketEvent>
 async fn receive(
     socket: &mut DealerSocket,
     events: &mut Receiver<SocketEvent>,
-    clock: &mut Interval,
+    (clock, habit): (&mut Interval, &mut Habit),
     id: u64,
     is_over: &impl Fn(Duration) -> bool,
 ) -> Result<Reply, NoReply> {
     let start = Instant::now();
-    let (mut spin, mut spinning) = (Spin::new(SPIN), true);
+    let (mut spin, mut spinning) = (habit.spin(), true);
     loop {
         let message = if spinning {
             // What is sent goes out first.
             tokio::task::yield_now().await;
             match socket.recv().now_or_never() {
-                Some(message) => message.map_err(lost)?,
+                Some(message) => {
+                    habit.learn(&spin, true);
+                    message.map_err(lost)?
+                }
                 None => {
                     spinning = spin.turn();
+                    if !spinning {
+                        habit.learn(&spin, false);
+                    }
                     continue;
                 }
             }

@@ -22,7 +22,8 @@ pub(crate) const FRAMES_MAX: usize = 2;
 pub(crate) const NO_WAIT: u16 = 1;
 /// The message to be put is the one that the session has uploaded.
 pub(crate) const UPLOADED: u16 = 2;
-/// A put may be answered as soon as a part of its messages is in the queue, and no more fits.
+/// Each message is another caller's: a put may be answered as soon as a part of its messages is in the queue and no
+/// more fits.
 pub(crate) const SOME: u16 = 4;
 /// The session of a HELLO was known: what it did before holds.
 pub(crate) const RESUMED: u16 = 1;
