@@ -96,7 +96,7 @@ impl Server {
         peer.interest = interest.bits();
         self.desk.handshakes += 1;
         self.desk.peers.insert(key, peer);
-        self.desk.busy.push(key);
+        self.desk.attend(key);
     }
 
     /// The process at the other end of `stream`; `None` if it is not to be let in.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
+use crate::numbers::NumberMap;
 use crate::session::{Parked, Session};
 use crate::store::Store;
 use crate::wire::{AUTO_CLOSE, Header, Op, PIECE, PRODUCER, REMOVED, RESUMED, Request, STAT_FIELDS, Status};
@@ -58,7 +59,7 @@ pub(crate) struct Broker {
     pub(crate) gets: u64,
     /// Bytes of messages that are on their way in or out.
     pub(crate) moving: usize,
-    pub(crate) sessions: HashMap<Slot, Session>,
+    pub(crate) sessions: NumberMap<Session>,
     tokens: HashMap<[u8; 16], Slot>,
     next_slot: Slot,
     /// Those who wait, in the order in which they began to.
@@ -81,7 +82,7 @@ impl Broker {
             puts: 0,
             gets: 0,
             moving: 0,
-            sessions: HashMap::new(),
+            sessions: NumberMap::default(),
             tokens: HashMap::new(),
             next_slot: 1,
             putters: VecDeque::new(),

@@ -205,6 +205,10 @@ impl Client {
         let token =
             machine::random_u128().map_err(|error| self.failed("no random number could be had", error))?;
         let start = Instant::now();
+        let patience = match wait {
+            Wait::Until(end) => end.saturating_duration_since(start).clamp(PATIENCE, TROUBLE),
+            Wait::No | Wait::Forever => TROUBLE,
+        };
         loop {
             if self.host_is_dead() {
                 return Err(Failed::Backend(self.gone()));
@@ -216,18 +220,22 @@ impl Client {
                 std::thread::sleep(PATIENCE);
                 continue;
             }
-            match Connection::open(&self.address.path(), token.to_ne_bytes()) {
+            let left = patience.saturating_sub(start.elapsed());
+            match Connection::open(&self.address.path(), token.to_ne_bytes(), left.max(PATIENCE)) {
                 Ok(connection) => return Ok(connection),
-                Err(error) if is_loss(&error) && start.elapsed() < TROUBLE => self.ask_why()?,
+                Err(error) if is_loss(&error) && start.elapsed() < patience => self.ask_why(patience)?,
+                Err(error) if is_loss(&error) && matches!(wait, Wait::Until(_)) => {
+                    return Err(Failed::GivenUp);
+                }
                 Err(error) => return Err(self.failed("its broker could not be reached", error)),
             }
         }
     }
 
     /// Fails if the broker did not take a connection because it has no room for it; otherwise waits for a moment.
-    fn ask_why(&self) -> Result<(), Failed> {
+    fn ask_why(&self, patience: Duration) -> Result<(), Failed> {
         std::thread::sleep(PATIENCE);
-        let why = match welcome::ask(&self.address) {
+        let why = match welcome::ask_within(&self.address, patience) {
             Err(why @ Unwelcome::NoRoom(_)) => why.into_open(&self.identity.to_string()),
             _ => return Ok(()),
         };

@@ -21,6 +21,8 @@ use crate::spin::Spin;
 const TOGETHER: usize = 64;
 /// How long a call waits for others to be done; longer than any takes that does not wait itself.
 const PATIENCE: Duration = Duration::from_millis(1);
+/// How seldom it looks again while it is being done along with another one.
+const LONG_PATIENCE: Duration = Duration::from_secs(1);
 /// How often those who lead may come out of turn.
 const PASSED_MAX: u32 = 16;
 
@@ -93,8 +95,8 @@ impl<J> Place<J> {
         }
     }
 
-    /// Waits until it is told something, or, if it is `patience` that counts, for no longer than that.
-    fn wait(&self, patience: Option<Duration>) -> u8 {
+    /// Waits until it is told something, but no longer than that.
+    fn wait(&self, patience: Duration) -> u8 {
         let mut spin = Spin::short();
         loop {
             match self.state.load(Ordering::Acquire) {
@@ -103,13 +105,11 @@ impl<J> Place<J> {
                 told => return told,
             }
         }
-        let end = patience.map(|patience| Instant::now() + patience);
+        let end = Instant::now() + patience;
         self.asleep.store(1, Ordering::SeqCst);
         loop {
-            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            match (self.state.load(Ordering::SeqCst), left) {
-                (WAITS, None) => thread::park(),
-                (WAITS, Some(left)) if left > Duration::ZERO => thread::park_timeout(left),
+            match (self.state.load(Ordering::SeqCst), end.saturating_duration_since(Instant::now())) {
+                (WAITS, left) if left > Duration::ZERO => thread::park_timeout(left),
                 (told, _) => return told,
             }
         }
@@ -153,20 +153,19 @@ impl<J: Job> Combiner<J> {
 
     /// Waits at `place` until it is told something, or, when what is being done takes long, until it has left the line.
     fn wait_at(&self, place: &Arc<Place<J>>) -> u8 {
-        let told = place.wait(Some(PATIENCE));
-        if told != WAITS {
-            return told;
-        }
-        let mut state = self.state();
-        match state.waiting.iter().position(|other| Arc::ptr_eq(other, place)) {
-            Some(at) => {
+        let mut patience = PATIENCE;
+        loop {
+            let told = place.wait(patience);
+            if told != WAITS {
+                return told;
+            }
+            let mut state = self.state();
+            if let Some(at) = state.waiting.iter().position(|other| Arc::ptr_eq(other, place)) {
                 state.waiting.remove(at);
-                WAITS
+                return WAITS;
             }
-            None => {
-                drop(state);
-                place.wait(None)
-            }
+            // It is being done along with another one, and may come back into the line.
+            patience = (2 * patience).min(LONG_PATIENCE);
         }
     }
 
@@ -253,5 +252,90 @@ impl<J: Job> Drop for Turn<'_, J> {
             }
             self.pass_on();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// A number that is to be doubled.
+    struct Double(usize, Option<usize>);
+
+    impl Job for Double {
+        fn is_done(&self) -> bool {
+            self.1.is_some()
+        }
+
+        fn size(&self) -> usize {
+            1
+        }
+    }
+
+    const THREADS: usize = 8;
+    const CALLS: usize = 500;
+
+    #[test]
+    fn each_call_gets_what_became_of_it() {
+        let combiner = Combiner::new(5);
+        let led = AtomicUsize::new(0);
+        let lead = |jobs: &mut [Double]| {
+            assert!(jobs.len() <= 6, "{} at a time", jobs.len());
+            thread::yield_now();
+            // The last one of several is left for the next time.
+            let now = jobs.len().div_ceil(2);
+            jobs.iter_mut().take(now).for_each(|job| job.1 = Some(job.0 * 2));
+            led.fetch_add(1, Ordering::SeqCst);
+        };
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (combiner, lead) = (&combiner, &lead);
+                scope.spawn(move || {
+                    for number in thread * CALLS..(thread + 1) * CALLS {
+                        let done = combiner.run(Double(number, None), lead);
+                        assert_eq!(done.and_then(|job| job.1), Some(number * 2));
+                    }
+                });
+            }
+        });
+        assert!(led.load(Ordering::SeqCst) <= THREADS * CALLS);
+        assert!(!combiner.state().led, "somebody leads when nobody is left");
+    }
+
+    #[test]
+    fn a_call_that_takes_long_does_not_keep_others_waiting() {
+        let combiner = Combiner::new(5);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            let (started, start) = std::sync::mpsc::channel();
+            let long = scope.spawn({
+                let combiner = &combiner;
+                move || {
+                    combiner.run(Double(1, None), |jobs| {
+                        assert!(started.send(()).is_ok());
+                        jobs[0].1 = receiver.recv().ok();
+                    })
+                }
+            });
+            assert!(start.recv().is_ok());
+            let other = combiner.run(Double(2, None), |jobs| jobs[0].1 = Some(4));
+            assert_eq!(other.and_then(|job| job.1), Some(4));
+            assert!(sender.send(2).is_ok());
+            assert_eq!(long.join().ok().flatten().and_then(|job| job.1), Some(2));
+        });
+        assert!(!combiner.state().led);
+    }
+
+    #[test]
+    fn a_panic_ends_the_calls_that_were_done_along() {
+        let combiner = Combiner::new(5);
+        let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            combiner.run(Double(1, None), |_| panic!("on purpose"))
+        }));
+        assert!(panics.is_err());
+        let next = combiner.run(Double(2, None), |jobs| jobs[0].1 = Some(4));
+        assert_eq!(next.and_then(|job| job.1), Some(4), "nobody leads any more");
     }
 }

@@ -42,9 +42,10 @@
 //!
 //! # What it costs
 //!
-//! A call is one request and one reply, and a get one acknowledgement more. The calling thread does the work itself; each thread that is in a call
-//! at a time has a connection, which is kept for later calls (at most 64 per queue). Both sides look for more to do for 20 to 50 µs before
-//! they sleep; a call that waits wakes four times a second.
+//! A call is one request and one reply, and a get one acknowledgement more; a batch is one request too. The calling
+//! thread does the work itself. Puts and gets that may wait for ever, and are made by several threads at a time, are done
+//! together, as one request; other calls have a connection each, which is kept for later ones (at most 64 per queue).
+//! Both sides look for more to do for 50 µs at most before they sleep; a call that waits wakes four times a second.
 //!
 //! # Limits
 //!
@@ -69,6 +70,7 @@ mod combine;
 mod frames;
 mod get;
 mod handshake;
+mod numbers;
 mod packed;
 mod peer;
 mod process;

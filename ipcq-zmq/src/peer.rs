@@ -42,6 +42,8 @@ pub(crate) struct Peer {
     pub(crate) progress: u64,
     /// Whether the last attempt to send left something.
     blocked: bool,
+    /// Whether it is in the list of those to be looked after.
+    pub(crate) attended: bool,
     /// What the kernel was asked to report.
     pub(crate) interest: i32,
     /// Bytes beyond those that were read are there to be overwritten: clearing them each time would cost more than
@@ -89,6 +91,7 @@ impl Peer {
             stage: Stage::Greeting,
             progress: now,
             blocked: false,
+            attended: false,
             interest: 0,
             input: Vec::new(),
             read: 0,

@@ -18,6 +18,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use crate::admission;
 use crate::broker::{Body, Broker, ProcessId, Settings, Sink, Slot};
 use crate::clock;
+use crate::numbers::NumberMap;
 use crate::peer::{Got, Next, Peer, Stage};
 use crate::spin::Habit;
 use crate::wire::{Header, Op, Status};
@@ -95,9 +96,9 @@ pub(crate) struct Process {
 /// The connections, and which session each one serves.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
-    pub(crate) peers: HashMap<u64, Peer>,
+    pub(crate) peers: NumberMap<Peer>,
     /// The connection of each session.
-    pub(crate) slots: HashMap<Slot, u64>,
+    pub(crate) slots: NumberMap<u64>,
     /// Connections that have something to send, or to be read on.
     pub(crate) busy: Vec<u64>,
     /// How many have no session yet.
@@ -109,6 +110,18 @@ impl Sink for Desk {
         let Some(&key) = self.slots.get(&to) else { return };
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.reply(header, &body);
+            self.attend(key);
+        }
+    }
+}
+
+impl Desk {
+    /// Has a connection looked after before the thread waits again, once. Who was answered last is served first: a
+    /// message is on its way to its getter before its putter hears of it.
+    pub(crate) fn attend(&mut self, key: u64) {
+        if let Some(peer) = self.peers.get_mut(&key)
+            && !std::mem::replace(&mut peer.attended, true)
+        {
             self.busy.push(key);
         }
     }
@@ -193,7 +206,7 @@ impl Server {
             key => {
                 let over = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
                 self.listen_to(now, key, events.intersects(over));
-                self.desk.busy.push(key);
+                self.desk.attend(key);
             }
         }
     }
@@ -304,6 +317,7 @@ impl Server {
     fn serve_busy(&mut self, now: u64) {
         while let Some(key) = self.desk.busy.pop() {
             let Some(peer) = self.desk.peers.get_mut(&key) else { continue };
+            peer.attended = false;
             if peer.has_output() && peer.flush(now).is_err() {
                 self.hang_up(now, key);
                 continue;

@@ -70,10 +70,11 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects to the socket at `path` and opens the session `token`.
-    pub(crate) fn open(path: &Path, token: [u8; 16]) -> io::Result<Self> {
+    /// Connects to the socket at `path` and opens the session `token`, which may take as long as `patience` says.
+    pub(crate) fn open(path: &Path, token: [u8; 16], patience: Duration) -> io::Result<Self> {
+        let (patience, start) = (patience.min(ATTEMPT), Instant::now());
         let runtime = Builder::new_current_thread().enable_all().event_interval(7).build()?;
-        let (socket, events) = runtime.block_on(connect(path))?;
+        let (socket, events) = runtime.block_on(connect(path, patience))?;
         let mut clock = {
             let _inside = runtime.enter();
             tokio::time::interval(LOOK)
@@ -82,20 +83,20 @@ impl Connection {
         let habit = Habit::default();
         let mut new =
             Self { socket, events, clock, habit, runtime, token, id: 0, acknowledged: 0, is_spent: false };
-        new.greet()?;
+        new.greet(patience.saturating_sub(start.elapsed()))?;
         Ok(new)
     }
 
     /// Connects anew, to go on with the same session; returns whether the broker still knew it.
     pub(crate) fn resume(&mut self, path: &Path) -> io::Result<bool> {
-        (self.socket, self.events) = self.runtime.block_on(connect(path))?;
-        self.greet()
+        (self.socket, self.events) = self.runtime.block_on(connect(path, ATTEMPT))?;
+        self.greet(ATTEMPT)
     }
 
-    fn greet(&mut self) -> io::Result<bool> {
+    fn greet(&mut self, patience: Duration) -> io::Result<bool> {
         let token = Bytes::copy_from_slice(&self.token);
         let hello = Request::new(Op::Hello, self.id);
-        let end = Instant::now() + ATTEMPT;
+        let end = Instant::now() + patience;
         match self.call(&hello, token, |_| Instant::now() > end) {
             Ok(reply) if Status::parse(reply.header.code) == Some(Status::Welcome) => {
                 Ok(reply.header.flags & RESUMED != 0)
@@ -147,9 +148,9 @@ impl Connection {
     }
 }
 
-async fn connect(path: &Path) -> io::Result<(DealerSocket, Receiver<SocketEvent>)> {
+async fn connect(path: &Path, patience: Duration) -> io::Result<(DealerSocket, Receiver<SocketEvent>)> {
     let mut options = SocketOptions::default();
-    options.connect_timeout(ATTEMPT);
+    options.connect_timeout(patience);
     options.read_buffer(4096, 256 << 10, 8);
     let mut socket = DealerSocket::with_options(options);
     let events = socket.monitor();

@@ -13,7 +13,7 @@ const LONG: Duration = Duration::from_micros(50);
 /// How long where it never is.
 const SHORT: Duration = Duration::from_micros(2);
 /// How often to look without letting others run, where that has been of use.
-const STRAIGHT: u32 = 24;
+const STRAIGHT: u32 = 40;
 /// How often to look for long, and straight, all the same, to learn whether that is of use by now.
 const PROBE: u32 = 32;
 /// How often to look before looking at the clock.
@@ -99,7 +99,9 @@ mod tests {
     fn who_shares_a_processor_lets_the_other_run() {
         let mut habit = Habit::default();
         let mut spin = habit.spin();
-        (0..=STRAIGHT).for_each(|_| drop(spin.turn()));
+        for _ in 0..=STRAIGHT {
+            spin.turn();
+        }
         habit.learn(&spin, true);
         assert_eq!((habit.limit, habit.straight), (LONG, 0));
     }

@@ -74,7 +74,12 @@ pub(crate) fn first_words(request: Request, token: &[u8]) -> Vec<u8> {
 
 /// Asks whoever listens at `address` what queue it has.
 pub(crate) fn ask(address: &Address) -> Result<Welcome, Unwelcome> {
-    let end = Instant::now() + PATIENCE;
+    ask_within(address, PATIENCE)
+}
+
+/// The same, with less patience.
+pub(crate) fn ask_within(address: &Address, patience: Duration) -> Result<Welcome, Unwelcome> {
+    let end = Instant::now() + patience;
     for _ in 1..TRIES {
         match ask_once(address, end) {
             // A host that dies closes its sockets one after the other, and a broker with many strangers drops some.
@@ -95,7 +100,8 @@ fn is_hang_up(error: &io::Error) -> bool {
 fn ask_once(address: &Address, end: Instant) -> Result<Welcome, Unwelcome> {
     let listened = address.connect().map_err(Unwelcome::Failed)?.ok_or(Unwelcome::Dead)?;
     let mut stream = listened.stream;
-    stream.set_read_timeout(Some(LOOK)).map_err(Unwelcome::Failed)?;
+    let look = LOOK.min(end.saturating_duration_since(Instant::now())).max(PAUSE);
+    stream.set_read_timeout(Some(look)).map_err(Unwelcome::Failed)?;
     let words = first_words(Request::new(Op::Hello, 1), &[0; 16]);
     match stream.write_all(&words) {
         // It may have said why before it hung up.
