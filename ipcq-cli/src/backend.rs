@@ -11,6 +11,7 @@ use ipcq_zmq::ZmqTransport;
 
 use crate::failure::Failure;
 use crate::keeper;
+use crate::listen::{self, Listen};
 
 /// The transports that this version can use, the default first.
 pub(crate) const BUILT_IN: &[&str] = &["shm", "pipe", "zmq"];
@@ -45,6 +46,8 @@ pub(crate) struct Backends {
     chosen: Option<String>,
     /// Named in the environment: the one to make queues on, and the one meant when several hold a name.
     preferred: Option<String>,
+    /// Where the queue that is made is to listen.
+    listen: Listen,
 }
 
 /// A queue as it was named on the command line.
@@ -68,7 +71,12 @@ impl Backends {
             Some(name) if !name.is_empty() => Some(name.to_string_lossy().into_owned()),
             _ => None,
         };
-        Self { chosen: chosen.map(str::to_owned), preferred }
+        Self { chosen: chosen.map(str::to_owned), preferred, listen: Listen::default() }
+    }
+
+    /// The same, for a queue that is to listen there.
+    pub(crate) fn listening(self, listen: &Listen) -> Self {
+        Self { listen: listen.clone(), ..self }
     }
 
     /// The transport to make queues on.
@@ -108,7 +116,7 @@ impl Backends {
     fn make(&self, queue: &str, options: &QueueOptions) -> Result<Made, Failure> {
         let (transport, name) = self.place(queue)?;
         if keeper::is_needed(&*transport) {
-            return Ok(match keeper::start(&*transport, &name, options)? {
+            return Ok(match keeper::start(&*transport, &name, options, &self.listen.arguments())? {
                 Ok(channel) => Made::Now(channel),
                 Err(failure) => Made::Before(failure),
             });
@@ -127,9 +135,12 @@ impl Backends {
 
     /// Where `queue` is to be made.
     fn place(&self, queue: &str) -> Result<(Box<dyn Transport>, QueueName), Failure> {
+        if listen::is_address(queue) {
+            return Err(listen::no_name(queue));
+        }
         let named = self.named(queue)?;
         let transport = named.transport.as_deref().map_or_else(|| self.default(), transport)?;
-        Ok((transport, named.name))
+        Ok((self.listen.on(transport)?, named.name))
     }
 
     /// Opens `queue`, wherever it is.
@@ -156,6 +167,9 @@ impl Backends {
 
     /// Removes `queue`, which need not be sound enough to be opened; returns what messages to people call it.
     pub(crate) fn remove(&self, queue: &str) -> Result<String, Failure> {
+        if listen::is_address(queue) {
+            return Err(listen::no_removal(queue));
+        }
         let Named { name, .. } = &self.named(queue)?;
         let mut candidates = self.candidates(&self.named(queue)?)?;
         let gone = candidates.iter().position(|transport| is_left_behind(&**transport, name));
@@ -176,6 +190,9 @@ impl Backends {
 
     /// Opens `queue` where it is; `None` when it is nowhere.
     fn open_existing(&self, queue: &str) -> Result<Option<Arc<dyn Channel>>, Failure> {
+        if listen::is_address(queue) {
+            return listen::open(queue).map(Some);
+        }
         let named = self.named(queue)?;
         let found: Vec<_> = self
             .candidates(&named)?

@@ -51,17 +51,22 @@ pub(crate) fn is_needed(transport: &dyn Transport) -> bool {
     transport.capabilities().lifetime != Lifetime::UntilRemoved
 }
 
-/// Starts a keeper that makes the queue `name` on `transport`, and returns the queue; or says that there is one of that
+/// Starts a keeper that makes the queue `name` on `transport`, with the arguments `listen` besides, and returns the queue; or says that there is one of that
 /// name already.
 pub(crate) fn start(
     transport: &dyn Transport,
     name: &QueueName,
     options: &QueueOptions,
+    listen: &[String],
 ) -> Result<Result<Arc<dyn Channel>, Failure>, Failure> {
     let failed = |error| Failure::system("the process that keeps the queue could not be started", &error);
     // The file that runs, even where its name was given to another one since.
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("ipcq").args(["--transport", transport.name(), "keeper"]).args(arguments(name, options));
+    command
+        .arg0("ipcq")
+        .args(["--transport", transport.name(), "keeper"])
+        .args(arguments(name, options))
+        .args(listen);
     let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut keeper = streams.spawn().map_err(failed)?;
     let mut answer = String::new();

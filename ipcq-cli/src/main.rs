@@ -12,6 +12,7 @@ mod diagnostics;
 mod failure;
 mod input;
 mod keeper;
+mod listen;
 mod output;
 mod progress;
 mod signals;

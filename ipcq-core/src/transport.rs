@@ -350,9 +350,17 @@ pub struct Identity {
     pub max_redeliveries: Option<u32>,
     /// How long a holder may keep a delivery.
     pub lease: Option<Duration>,
+    /// The address that it is reached at, of a queue that may be on another machine.
+    pub reached_at: Option<String>,
 }
 
 impl Identity {
+    /// The identity of the queue as it is seen from another machine, at `address`.
+    #[must_use]
+    pub fn reached_at(self, address: impl Into<String>) -> Self {
+        Self { reached_at: Some(address.into()), ..self }
+    }
+
     /// The identity of a queue that `transport` makes from `options`, with the capacity that was settled on.
     #[must_use]
     pub fn new(
@@ -375,6 +383,7 @@ impl Identity {
             acknowledged: options.is_acknowledged(),
             max_redeliveries: options.redelivery_limit(),
             lease: options.lease_time(),
+            reached_at: None,
         }
     }
 
@@ -386,9 +395,12 @@ impl Identity {
     }
 }
 
-/// `shm:jobs`, or `shm:(anonymous)`: how messages to people name a queue.
+/// `shm:jobs`, `shm:(anonymous)`, or the address that it is reached at: how messages to people name a queue.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(address) = &self.reached_at {
+            return f.write_str(address);
+        }
         let name = self.name.as_ref().map_or("(anonymous)", QueueName::as_str);
         write!(f, "{}:{name}", self.transport)
     }

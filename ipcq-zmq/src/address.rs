@@ -2,9 +2,9 @@
 //! of any length work and a later socket of the same name is never taken for it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ipcq_core::os::directory::{FileId, QueueDirectory, above_stdio};
@@ -21,15 +21,18 @@ use nix::sys::time::TimeVal;
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use crate::process;
+use crate::stream::Stream;
+use crate::tcp;
 
 /// How long a connection may take to be made, and a broker to answer, on a machine that has much else to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The file of a broker's socket.
+/// Where a broker listens: the file of its socket, or an address on the network. One that has both is reached by the
+/// latter, and known and passed to children by the former.
 #[derive(Debug)]
 pub(crate) struct Address {
-    file: OwnedFd,
-    id: FileId,
+    file: Option<(OwnedFd, FileId)>,
+    tcp: Option<SocketAddr>,
 }
 
 impl Address {
@@ -37,42 +40,73 @@ impl Address {
     pub(crate) fn new(file: OwnedFd) -> io::Result<Self> {
         let file = above_stdio(file)?;
         let id = FileId::of(&file)?;
-        Ok(Self { file, id })
+        Ok(Self { file: Some((file, id)), tcp: None })
     }
 
-    pub(crate) const fn id(&self) -> FileId {
-        self.id
+    /// An address on the network.
+    pub(crate) const fn remote(tcp: SocketAddr) -> Self {
+        Self { file: None, tcp: Some(tcp) }
     }
 
-    pub(crate) fn file(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    /// The same queue, reached at an address on the network.
+    pub(crate) fn over(self, tcp: SocketAddr) -> Self {
+        Self { tcp: Some(tcp), ..self }
     }
 
-    /// A short path that leads to it as long as this value lives.
-    pub(crate) fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    pub(crate) fn id(&self) -> Option<FileId> {
+        self.file.as_ref().map(|(_, id)| *id)
     }
 
-    /// Connects; `None` when nobody listens, or the one who did is dead and only a child of its has the socket.
-    pub(crate) fn connect(&self) -> io::Result<Option<Listened>> {
+    pub(crate) const fn tcp(&self) -> Option<SocketAddr> {
+        self.tcp
+    }
+
+    pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(|(file, _)| file.as_fd())
+    }
+
+    /// What the ZeroMQ crate connects to, as long as this value lives.
+    pub(crate) fn endpoint(&self) -> String {
+        self.tcp.map_or_else(|| format!("ipc://{}", self.path()), |address| format!("tcp://{address}"))
+    }
+
+    /// A short path that leads to the socket as long as this value lives.
+    fn path(&self) -> String {
+        self.file.as_ref().map_or_else(String::new, |(file, _)| format!("/proc/self/fd/{}", file.as_raw_fd()))
+    }
+
+    /// Connects, which may take as long as `patience` says over TCP; `None` when nobody listens, or the one who did is
+    /// dead and only a child of its has the socket.
+    pub(crate) fn connect(&self, patience: Duration) -> io::Result<Option<Listened>> {
+        if let Some(address) = &self.tcp {
+            let stream = tcp::connect(address, patience)?;
+            return Ok(stream.map(|stream| Listened { stream: Stream::Tcp(stream), host: None }));
+        }
         let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
         setsockopt(&stream, SendTimeout, &TimeVal::new(10, 0))?;
-        match connect(stream.as_raw_fd(), &UnixAddr::new(&self.path())?) {
+        match connect(stream.as_raw_fd(), &UnixAddr::new(self.path().as_str())?) {
             Ok(()) => {}
             Err(nix::errno::Errno::ECONNREFUSED) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         }
         let pid = getsockopt(&stream, PeerCredentials)?.pid();
-        let stream = UnixStream::from(stream);
-        Ok(process::handle_of(pid)?.map(|process| Listened { stream, pid, process }))
+        let stream = Stream::Unix(UnixStream::from(stream));
+        Ok(process::handle_of(pid)?.map(|process| Listened { stream, host: Some(Host { pid, process }) }))
     }
 }
 
 /// A connection to whoever listens.
 #[derive(Debug)]
 pub(crate) struct Listened {
-    pub(crate) stream: UnixStream,
+    pub(crate) stream: Stream,
+    pub(crate) host: Option<Host>,
+}
+
+/// A process on this machine that hosts a queue.
+#[derive(Debug)]
+pub(crate) struct Host {
     pub(crate) pid: i32,
+    /// Readable once it is dead.
     pub(crate) process: OwnedFd,
 }
 
@@ -103,7 +137,7 @@ impl<'a> NewSocket<'a> {
         bound.map_err(|errno| failed(errno.into()))?;
         let mode = Mode::from_bits_truncate(mode);
         fchmodat(directory, new.name.as_str(), mode, FchmodatFlags::FollowSymlink)
-            .and_then(|()| listen(&listener, Backlog::new(1024)?))
+            .and_then(|()| listen(&listener, Backlog::new(tcp::BACKLOG)?))
             .map_err(|errno| failed(errno.into()))?;
         let address = Address::new(directory.find(&new.name)?.into_descriptor()).map_err(failed)?;
         Ok((new, UnixListener::from(listener), address))

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -14,7 +13,9 @@ use crate::frames::{self, MORE};
 use crate::handshake;
 use crate::peer::{Peer, Stage};
 use crate::process;
-use crate::server::{PROCESS, Process, Server};
+use crate::remote::is_remote;
+use crate::server::{PROCESS, Process, REMOTE, Server};
+use crate::stream::Stream;
 use crate::wire::{Header, Op, Request, Status};
 
 /// How many peers may be in the handshake at a time; beyond it the oldest goes.
@@ -30,36 +31,38 @@ pub(crate) fn spare() -> io::Result<OwnedFd> {
 }
 
 /// Tells a peer that there is no room for it, without hearing what it has to say.
-fn refuse(mut stream: &UnixStream, why: &io::Error) {
+fn refuse(mut stream: &Stream, why: &io::Error) {
     let header = Header { code: Status::NoRoom as u8, ..Header::default() };
     let mut words = handshake::greeting().to_vec();
     words.extend_from_slice(&handshake::ready("ROUTER"));
     frames::push(&mut words, MORE, &header.to_bytes());
     frames::push(&mut words, 0, why.to_string().as_bytes());
     // A new connection takes that much at once; one that is lost needs no answer.
-    let _ = stream.set_nonblocking(true).and_then(|()| stream.write_all(&words));
+    let _ = stream.set_nonblocking().and_then(|()| stream.write_all(&words));
 }
 
 impl Server {
-    /// Accepts who waits to be.
-    pub(crate) fn accept(&mut self, now: u64) {
+    /// Accepts who waits to be, at one of the listeners.
+    pub(crate) fn accept(&mut self, now: u64, at: usize) {
         for _ in 0..64 {
-            match self.listener.accept() {
-                Ok((stream, _)) => self.admit(now, stream),
+            let Some(listener) = self.listeners.get(at) else { return };
+            match listener.accept() {
+                Ok(stream) => self.admit(now, stream),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return self.accept_with_spare(now, &error),
+                Err(error) => return self.accept_with_spare(now, at, &error),
             }
         }
     }
 
     /// Accepts the next one in line, if there is one, when there is no file handle but the spare one. It takes the
     /// place of one that dawdles in the handshake, or is told why there is none.
-    fn accept_with_spare(&mut self, now: u64, why: &io::Error) {
+    fn accept_with_spare(&mut self, now: u64, at: usize, why: &io::Error) {
         self.spare = None;
-        let accepted = self.listener.accept();
+        let Some(listener) = self.listeners.get(at) else { return };
+        let accepted = listener.accept();
         let is_stuck = accepted.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
-        if let Ok((stream, _)) = accepted {
+        if let Ok(stream) = accepted {
             if self.drop_oldest_handshake(now).is_some() {
                 self.admit(now, stream);
             } else {
@@ -69,12 +72,14 @@ impl Server {
         self.spare = spare().ok();
         if self.spare.is_none() || is_stuck {
             // The listener would report itself again and again.
-            let _ = self.epoll.delete(&self.listener);
+            for listener in &self.listeners {
+                let _ = self.epoll.delete(listener);
+            }
             self.deaf_until = Some(now + BREATH);
         }
     }
 
-    fn admit(&mut self, now: u64, stream: UnixStream) {
+    fn admit(&mut self, now: u64, stream: Stream) {
         let process = loop {
             match self.look_at(&stream) {
                 Ok(Some(process)) => break process,
@@ -100,13 +105,21 @@ impl Server {
     }
 
     /// The process at the other end of `stream`; `None` if it is not to be let in.
-    fn look_at(&mut self, stream: &UnixStream) -> io::Result<Option<ProcessId>> {
-        let credentials = getsockopt(stream, PeerCredentials)?;
-        let user = credentials.uid();
-        if !(self.open || user == geteuid().as_raw() || user == 0) || self.desk.peers.len() >= PEERS_MAX {
+    fn look_at(&mut self, stream: &Stream) -> io::Result<Option<ProcessId>> {
+        stream.set_nonblocking()?;
+        if self.desk.peers.len() >= PEERS_MAX {
             return Ok(None);
         }
-        stream.set_nonblocking(true)?;
+        let Stream::Unix(stream) = stream else {
+            let id = self.next_key | REMOTE;
+            self.next_key += 1;
+            return Ok(Some(id));
+        };
+        let credentials = getsockopt(stream, PeerCredentials)?;
+        let user = credentials.uid();
+        if !(self.open || user == geteuid().as_raw() || user == 0) {
+            return Ok(None);
+        }
         self.process_of(credentials.pid())
     }
 
@@ -138,11 +151,11 @@ impl Server {
         request: Request,
         content: &[u8],
     ) -> Result<(), &'static str> {
+        let Some(process) = self.desk.peers.get(&key).map(|peer| peer.process) else { return Ok(()) };
+        let owner = if request.op == Op::Hello { self.owner(process, content) } else { None };
         let Some(peer) = self.desk.peers.get_mut(&key) else { return Ok(()) };
-        let process = peer.process;
-        let token = <[u8; 16]>::try_from(content).ok();
-        match (request.op, token) {
-            (Op::Expect, _) => {
+        match (request.op, owner) {
+            (Op::Expect, _) if !is_remote(process) => {
                 if request.a != 0 {
                     self.broker.register(process);
                 }
@@ -153,7 +166,8 @@ impl Server {
                 peer.reply(header, &Body::Nothing);
                 Ok(())
             }
-            (Op::Hello, Some(token)) => {
+            (Op::Hello, Some((token, process))) => {
+                peer.process = process;
                 let resumed = if token == [0; 16] {
                     false
                 } else {
@@ -169,7 +183,8 @@ impl Server {
                 let settings = &self.broker.settings;
                 let incarnation = settings.incarnation.to_be_bytes();
                 let contents = [incarnation.as_slice(), settings.codec.as_bytes(), settings.name.as_bytes()];
-                let welcome = self.broker.welcome(request.id, resumed, process);
+                let mut welcome = self.broker.welcome(request.id, resumed, process);
+                welcome.fields[4] = self.listeners.last().map_or(0, |listener| listener.port().into());
                 if let Some(peer) = self.desk.peers.get_mut(&key) {
                     peer.reply(welcome, &Body::Contents(&contents));
                 }

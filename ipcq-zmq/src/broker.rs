@@ -66,6 +66,10 @@ pub(crate) struct Broker {
     pub(crate) putters: VecDeque<Slot>,
     pub(crate) getters: VecDeque<Slot>,
     pub(crate) expiries: BTreeSet<(u64, Slot)>,
+    /// The time, as far as the broker has been told.
+    pub(crate) now: u64,
+    /// When to look for messages that can be called back.
+    pub(crate) recall_at: Option<u64>,
     /// Sessions without a connection, the longest gone first.
     kept: VecDeque<(u64, Slot)>,
     producers: HashSet<ProcessId>,
@@ -88,6 +92,8 @@ impl Broker {
             putters: VecDeque::new(),
             getters: VecDeque::new(),
             expiries: BTreeSet::new(),
+            now: 0,
+            recall_at: None,
             kept: VecDeque::new(),
             producers: HashSet::new(),
             had_producer: false,
@@ -142,6 +148,7 @@ impl Broker {
         content: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), Violation> {
+        self.now = now;
         let Some(session) = self.sessions.get_mut(&slot) else {
             return Err(Violation("there is no such session"));
         };
@@ -157,8 +164,13 @@ impl Broker {
             Op::Fetch => self.fetch(slot, &request, sink),
             Op::Ack => {}
             Op::Bye => {
-                self.end(slot);
+                self.end(slot, false);
                 self.pump(sink);
+            }
+            Op::Confirm => {
+                let stands = session.last.is_some_and(|last| last.id == request.a);
+                let status = if stands { Status::Ok } else { Status::Empty };
+                Self::say(sink, slot, status, id, [0; 5]);
             }
             Op::Stat => self.stat(slot, id, sink),
             Op::Close | Op::Remove | Op::Register | Op::Unregister => self.govern(slot, &request, sink),
@@ -251,37 +263,39 @@ impl Broker {
         if self.kept.len() > KEPT_MAX
             && let Some((_, oldest)) = self.kept.pop_front()
         {
-            self.end(oldest);
+            self.end(oldest, false);
             self.pump(sink);
         }
     }
 
-    /// A process has died: its sessions end, and what they had not acknowledged goes back.
+    /// A process has died: its sessions end, and what they had not acknowledged goes back where it can.
     pub(crate) fn died(&mut self, process: ProcessId, sink: &mut impl Sink) {
-        let slots: Vec<Slot> =
+        let mut slots: Vec<Slot> =
             self.sessions.iter().filter(|(_, s)| s.process == process).map(|(slot, _)| *slot).collect();
+        // Who was sent messages last gives them back first, so that the others can, too.
+        let left =
+            |slot: &Slot| self.sessions.get(slot).and_then(|s| s.taken.as_ref()).map(|taken| taken.left);
+        slots.sort_by_key(|slot| std::cmp::Reverse(left(slot)));
         for slot in slots {
-            self.end(slot);
+            self.end(slot, true);
         }
         self.kept.retain(|(_, slot)| self.sessions.contains_key(slot));
         self.pump(sink);
         self.unregister(process, sink);
     }
 
-    /// Ends a session; what it had not acknowledged goes back to the head, as far as there is room.
-    fn end(&mut self, slot: Slot) {
+    /// Ends a session. What it had not acknowledged goes back to the head: out of order if need be, so that it is not
+    /// lost, but when its process is dead.
+    fn end(&mut self, slot: Slot, is_dead: bool) {
         self.unpark(slot);
         let Some(mut session) = self.sessions.remove(&slot) else { return };
         self.tokens.remove(&session.token);
         self.moving -= session.upload.len();
         let Some(taken) = session.taken.take() else { return };
         self.moving -= taken.bytes();
-        if self.removed {
-            return;
+        if !self.removed && (!is_dead || self.is_last(&taken)) {
+            self.give_back(taken);
         }
-        let room = self.settings.capacity.saturating_sub(self.store.len());
-        let returned = self.store.give_back(taken.messages, room);
-        self.gets -= returned as u64;
     }
 
     /// Takes a session's request out of those that wait.
@@ -306,6 +320,7 @@ impl Broker {
 
     /// Ends what has waited long enough at `now`.
     pub(crate) fn tick(&mut self, now: u64, sink: &mut impl Sink) {
+        self.now = now;
         while let Some(&(expires, slot)) = self.expiries.first()
             && expires <= now
         {
@@ -322,7 +337,7 @@ impl Broker {
             && expires <= now
         {
             self.kept.pop_front();
-            self.end(slot);
+            self.end(slot, false);
             ended = true;
         }
         if ended {
@@ -334,6 +349,6 @@ impl Broker {
     pub(crate) fn next_tick(&self) -> Option<u64> {
         let expiry = self.expiries.first().map(|(expires, _)| *expires);
         let kept = self.kept.front().map(|(expires, _)| *expires);
-        expiry.into_iter().chain(kept).min()
+        expiry.into_iter().chain(kept).chain(self.recall_at).min()
     }
 }

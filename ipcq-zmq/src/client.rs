@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -15,15 +16,16 @@ use ipcq_core::os::fork_lock::{ForkGuard, ForkLock};
 use ipcq_core::os::{machine, process as core_process};
 use ipcq_core::{BackendError, BackendErrorKind, Identity, OpenError, Wait};
 
-use crate::address::Address;
+use crate::address::{Address, Host};
+use crate::clock;
 use crate::combine::Combiner;
 use crate::put;
 use crate::server::Control;
-use crate::socket::{Connection, NoReply, Reply};
+use crate::socket::{ANOTHER, Connection, NoReply, Remote, Reply};
+use crate::tcp::{self, Probe};
 use crate::together::{GetJob, PutJob};
 use crate::welcome::{self, Unwelcome, Welcome};
 use crate::wire::{NO_WAIT, Op, Request};
-use crate::{clock, process};
 
 /// How many connections are kept for later calls.
 const IDLE_MAX: usize = 64;
@@ -32,7 +34,7 @@ const LOSSES_MAX: usize = 100;
 /// How long a call tries to reach a broker that lives.
 const TROUBLE: Duration = Duration::from_secs(10);
 /// How long a call that does not wait for the queue lets a host that is stopped take for its answer.
-const PATIENCE: Duration = Duration::from_millis(10);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(10);
 /// When such a call must not take effect any more, in nanoseconds from its beginning.
 const STALE: u64 = 10_000_000_000;
 
@@ -41,8 +43,12 @@ const STALE: u64 = 10_000_000_000;
 pub(crate) struct Client {
     identity: Identity,
     address: Address,
-    host: i32,
-    host_process: OwnedFd,
+    /// The process that hosts it, if it is on this machine.
+    pub(crate) host: Option<Host>,
+    /// How it is known that nobody does, if it is not.
+    pub(crate) probe: Option<Probe>,
+    /// Where it listens for others, if it does; else 0.
+    pub(crate) port: u16,
     /// The broker, and the epoch of the process that runs it, when that is this one.
     hosted: Option<(u64, Arc<Control>)>,
     pool: ForkLock<Pool>,
@@ -71,11 +77,19 @@ pub(crate) enum Failed {
     Backend(BackendError),
 }
 
-static CLIENTS: ForkLock<BTreeMap<FileId, Weak<Client>>> = ForkLock::new(BTreeMap::new());
+/// What tells queues apart that this process uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    File(FileId),
+    /// Where it is reached, and its incarnation.
+    Remote(Option<SocketAddr>, u128),
+}
+
+static CLIENTS: ForkLock<BTreeMap<Key, Weak<Client>>> = ForkLock::new(BTreeMap::new());
 
 /// The queue whose socket is the file `id`, if this process uses it already.
 pub(crate) fn known(id: FileId) -> Option<Arc<Client>> {
-    CLIENTS.lock().get(&id).and_then(Weak::upgrade)
+    CLIENTS.lock().get(&Key::File(id)).and_then(Weak::upgrade)
 }
 
 impl Client {
@@ -88,9 +102,9 @@ impl Client {
     ) -> Arc<Self> {
         let client = Arc::new(Self {
             identity,
-            address,
+            probe: address.tcp().map(Probe::new),
             host: welcome.host,
-            host_process: welcome.host_process,
+            port: welcome.port,
             hosted: hosted.map(|control| (core_process::epoch(), control)),
             pool: ForkLock::default(),
             puts: Combiner::new(put::REQUEST),
@@ -98,13 +112,14 @@ impl Client {
             producers: ForkLock::default(),
             expected: AtomicBool::new(welcome.producer && welcome.options.closes_by_itself()),
             removed: AtomicBool::new(false),
+            address,
         });
         let mut clients = CLIENTS.lock();
-        if let Some(other) = clients.get(&client.address.id()).and_then(Weak::upgrade) {
+        if let Some(other) = clients.get(&client.key()).and_then(Weak::upgrade) {
             return other;
         }
         clients.retain(|_, other| other.strong_count() > 0);
-        clients.insert(client.address.id(), Arc::downgrade(&client));
+        clients.insert(client.key(), Arc::downgrade(&client));
         client
     }
 
@@ -112,11 +127,19 @@ impl Client {
         &self.identity
     }
 
-    pub(crate) fn id(&self) -> FileId {
+    pub(crate) fn id(&self) -> Option<FileId> {
         self.address.id()
     }
 
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+    fn key(&self) -> Key {
+        match (self.address.id(), self.address.tcp()) {
+            (Some(id), None) => Key::File(id),
+            (_, address) => Key::Remote(address, self.identity.incarnation),
+        }
+    }
+
+    /// The descriptor of the socket's file, where there is one.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.address.file()
     }
 
@@ -126,10 +149,6 @@ impl Client {
 
     pub(crate) fn note_removal(&self) {
         self.removed.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn host_is_dead(&self) -> bool {
-        process::is_dead(&self.host_process)
     }
 
     /// Whether the process was registered before it opened the queue; says so once.
@@ -206,30 +225,43 @@ impl Client {
             machine::random_u128().map_err(|error| self.failed("no random number could be had", error))?;
         let start = Instant::now();
         let patience = match wait {
-            Wait::Until(end) => end.saturating_duration_since(start).clamp(PATIENCE, TROUBLE),
+            Wait::Until(end) => {
+                end.saturating_duration_since(start).saturating_add(self.grace()).clamp(PATIENCE, TROUBLE)
+            }
             Wait::No | Wait::Forever => TROUBLE,
         };
         loop {
             if self.host_is_dead() {
                 return Err(Failed::Backend(self.gone()));
             }
-            if process::is_stopped(self.host) {
+            if self.host_is_stopped() {
                 if wait.is_over() && start.elapsed() > PATIENCE {
                     return Err(Failed::GivenUp);
                 }
                 std::thread::sleep(PATIENCE);
                 continue;
             }
-            let left = patience.saturating_sub(start.elapsed());
-            match Connection::open(&self.address.path(), token.to_ne_bytes(), left.max(PATIENCE)) {
+            let left = patience.saturating_sub(start.elapsed()).max(PATIENCE);
+            let endpoint = self.address.endpoint();
+            match Connection::open(&endpoint, token.to_ne_bytes(), self.remote()?, left) {
                 Ok(connection) => return Ok(connection),
-                Err(error) if is_loss(&error) && start.elapsed() < patience => self.ask_why(patience)?,
+                Err(error) if error.kind() == ANOTHER => return Err(Failed::Backend(self.gone())),
+                Err(error) if is_loss(&error) && start.elapsed() < patience => self.ask_why(left)?,
                 Err(error) if is_loss(&error) && matches!(wait, Wait::Until(_)) => {
                     return Err(Failed::GivenUp);
                 }
                 Err(error) => return Err(self.failed("its broker could not be reached", error)),
             }
         }
+    }
+
+    /// What a session over TCP says and expects.
+    fn remote(&self) -> Result<Option<Remote>, Failed> {
+        if self.address.tcp().is_none() {
+            return Ok(None);
+        }
+        let party = tcp::party().map_err(|error| self.failed("no random number could be had", error))?;
+        Ok(Some(Remote { party, incarnation: self.identity.incarnation }))
     }
 
     /// Fails if the broker did not take a connection because it has no room for it; otherwise waits for a moment.
@@ -254,6 +286,10 @@ impl Client {
             Wait::Until(instant) => (0, clock::at(instant)),
             Wait::Forever => (0, 0),
         };
+        if connection.is_remote() && request.expires != 0 {
+            // Its clock is another one.
+            request.expires = request.expires.saturating_sub(clock::now()).max(1);
+        }
         request
     }
 
@@ -288,14 +324,15 @@ impl Client {
             if self.host_is_dead() {
                 return Err(Failed::Backend(self.gone()));
             }
-            if process::is_stopped(self.host) {
+            if self.host_is_stopped() {
                 if self.should_give_up(request, start.elapsed()) {
                     return Err(Failed::GivenUp);
                 }
                 std::thread::sleep(PATIENCE);
                 continue;
             }
-            match connection.resume(&self.address.path()) {
+            match connection.resume(&self.address.endpoint()) {
+                Err(error) if error.kind() == ANOTHER => return Err(Failed::Backend(self.gone())),
                 Ok(false) if matches!(request.op, Op::Put | Op::Part) => {
                     let what = "its broker has lost this session, and whether the put took effect is unknown";
                     return Err(Failed::Backend(self.error(BackendErrorKind::Other, what)));
@@ -305,21 +342,6 @@ impl Client {
                 Err(error) => return Err(self.failed("its broker could not be reached again", error)),
             }
         }
-    }
-
-    /// Whether to give a request up: the host is dead, or it is stopped and the time of the request is over, so that
-    /// it will not take effect when the host goes on.
-    fn should_give_up(&self, request: &Request, waited: Duration) -> bool {
-        if self.host_is_dead() {
-            return true;
-        }
-        let waits = matches!(request.op, Op::Put | Op::Get) && request.flags & NO_WAIT == 0;
-        let expired = match request.expires {
-            _ if !waits => waited > PATIENCE,
-            0 => false,
-            expires => clock::now() > expires,
-        };
-        expired && process::is_stopped(self.host)
     }
 
     pub(crate) fn gone(&self) -> BackendError {

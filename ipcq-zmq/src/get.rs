@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ipcq_core::{BackendErrorKind, Batch, GetFault, Limit, Wait};
 
 use crate::client::{Client, Failed};
+use crate::clock;
 use crate::packed;
 use crate::socket::{Connection, Reply};
 use crate::wire::{Op, PIECE, Request, SOME, Status};
@@ -14,9 +15,19 @@ use crate::wire::{Op, PIECE, Request, SOME, Status};
 type Got<T> = Result<T, Failed>;
 
 /// What a reply to a get holds.
-pub(crate) enum Haul {
-    /// Messages, packed; how many there are, and how many bytes they have; and how many were left in the queue.
-    Packed(Bytes, (usize, usize), u64),
+pub(crate) struct Haul {
+    pub(crate) content: Content,
+    /// The request that it answers.
+    pub(crate) id: u64,
+    /// How many messages were left in the queue.
+    left: u64,
+    /// From when on the broker may call it back, if it is not acknowledged by then; 0 for never.
+    pub(crate) recall_from: u64,
+}
+
+pub(crate) enum Content {
+    /// Messages, packed; how many there are, and how many bytes they have.
+    Packed(Bytes, usize, usize),
     /// The first piece of a message of this length.
     Long(Bytes, usize),
 }
@@ -29,26 +40,30 @@ impl Client {
         message: &mut Vec<u8>,
         wait: Wait,
     ) -> Got<Result<(), GetFault>> {
-        message.clear();
-        let haul = match self.haul(connection, 1, 0, message, wait)? {
-            Ok(haul) => haul,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        match haul {
-            Haul::Packed(packed, ..) => {
-                let content = packed::split_first(&packed).map_or(&[][..], |(content, _)| content);
-                if let Err(error) = message.try_reserve(content.len()) {
-                    return self.leave(connection, error);
+        loop {
+            message.clear();
+            let haul = match self.haul(connection, 1, 0, message, wait)? {
+                Ok(haul) => haul,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            let whole = match haul.content {
+                Content::Packed(packed, ..) => {
+                    let content = packed::split_first(&packed).map_or(&[][..], |(content, _)| content);
+                    if let Err(error) = message.try_reserve(content.len()) {
+                        return self.leave(connection, error);
+                    }
+                    message.extend_from_slice(content);
+                    true
                 }
-                message.extend_from_slice(content);
-            }
-            Haul::Long(piece, len) => {
-                message.extend_from_slice(&piece);
-                self.fetch(connection, message, len)?;
+                Content::Long(piece, len) => {
+                    message.extend_from_slice(&piece);
+                    self.fetch(connection, message, len)?
+                }
+            };
+            if whole && self.acknowledge(connection, haul.id, haul.recall_from)? {
+                return Ok(Ok(()));
             }
         }
-        self.acknowledge(connection)?;
-        Ok(Ok(()))
     }
 
     /// Gets what is there, up to `limit`.
@@ -71,43 +86,54 @@ impl Client {
                 Err(fault) if taken == 0 => return Ok(Err(fault)),
                 Err(_) => break,
             };
-            let left = match haul {
-                Haul::Packed(packed, (count, content), left) => {
-                    if let Err(error) = batch.try_reserve(count, content) {
-                        return if taken == 0 {
-                            self.leave(connection, error)
-                        } else {
-                            self.end(connection, taken)
-                        };
-                    }
-                    packed::iter(&packed).for_each(|message| batch.push(message));
-                    taken += count;
-                    bytes = bytes.saturating_add(content);
-                    left
-                }
-                Haul::Long(piece, len) => {
-                    if let Err(error) = batch.try_reserve(1, len) {
-                        return if taken == 0 {
-                            self.leave(connection, error)
-                        } else {
-                            self.end(connection, taken)
-                        };
-                    }
-                    long.extend_from_slice(&piece);
-                    self.fetch(connection, &mut long, len)?;
-                    batch.push(&long);
-                    long = Vec::new();
-                    taken += 1;
-                    bytes = bytes.saturating_add(len);
-                    1
-                }
+            let left = haul.left;
+            let (count, content) = match &haul.content {
+                Content::Packed(_, count, content) => (*count, *content),
+                Content::Long(_, len) => (1, *len),
             };
+            if let Err(error) = batch.try_reserve(count, content) {
+                return if taken == 0 { self.leave(connection, error) } else { self.end(connection, taken) };
+            }
+            if !self.take(connection, haul, &mut long, batch)? {
+                continue;
+            }
+            taken += count;
+            bytes = bytes.saturating_add(content);
             if left == 0 || taken >= limit.max_messages() || bytes >= limit.max_bytes() {
                 break;
             }
         }
-        self.acknowledge(connection)?;
         Ok(Ok(taken))
+    }
+
+    /// Appends what was sent to `batch`, once it is this process's; returns whether it is.
+    fn take(
+        &self,
+        connection: &mut Connection,
+        haul: Haul,
+        long: &mut Vec<u8>,
+        batch: &mut Batch,
+    ) -> Got<bool> {
+        let Haul { content, id, recall_from, .. } = haul;
+        match content {
+            Content::Packed(packed, ..) => {
+                let own = self.acknowledge(connection, id, recall_from)?;
+                if own {
+                    packed::iter(&packed).for_each(|message| batch.push(message));
+                }
+                Ok(own)
+            }
+            Content::Long(piece, len) => {
+                long.extend_from_slice(&piece);
+                let whole = self.fetch(connection, long, len)?;
+                let own = whole && self.acknowledge(connection, id, recall_from)?;
+                if own {
+                    batch.push(long);
+                }
+                *long = Vec::new();
+                Ok(own)
+            }
+        }
     }
 
     /// Takes messages, each for another caller.
@@ -139,7 +165,8 @@ impl Client {
             (request.a, request.b, request.c) = (messages as u64, bytes as u64, room as u64);
             request.flags |= flags;
             let reply = self.exchange(connection, &request, Bytes::new())?;
-            let [_, len, left, ..] = reply.header.fields;
+            let [_, len, left, recall_from, _] = reply.header.fields;
+            let haul = |content| Ok(Haul { content, id: request.id, left, recall_from });
             let len = usize::try_from(len).unwrap_or(usize::MAX);
             return Ok(match Status::parse(reply.header.code) {
                 Some(Status::NeedsRoom) if len > most => Err(GetFault::Empty),
@@ -155,13 +182,13 @@ impl Client {
                     let packed = reply.frames.into_iter().next().unwrap_or_default();
                     match packed::count(&packed) {
                         Some((count, content)) if (1..=messages).contains(&count) => {
-                            Ok(Haul::Packed(packed, (count, content), left))
+                            haul(Content::Packed(packed, count, content))
                         }
                         _ => Err(self.nonsense().into()),
                     }
                 }
                 Some(Status::Msg) if len <= room => match reply.frames.into_iter().next() {
-                    Some(piece) if piece.len() <= len => Ok(Haul::Long(piece, len)),
+                    Some(piece) if piece.len() <= len => haul(Content::Long(piece, len)),
                     _ => Err(self.nonsense().into()),
                 },
                 _ => Err(self.refusal(&reply, wait)),
@@ -183,8 +210,8 @@ impl Client {
         }
     }
 
-    /// Fetches the rest of a long message, for which there is room.
-    pub(crate) fn fetch(&self, connection: &mut Connection, message: &mut Vec<u8>, len: usize) -> Got<()> {
+    /// Fetches the rest of a long message, for which there is room; returns whether it was not called back meanwhile.
+    pub(crate) fn fetch(&self, connection: &mut Connection, message: &mut Vec<u8>, len: usize) -> Got<bool> {
         // What is fetched belongs to a reply that is not acknowledged before all of it is here.
         let held = connection.acknowledged.saturating_sub(1);
         while message.len() < len {
@@ -192,23 +219,39 @@ impl Client {
             (request.ack, request.a) = (held, message.len() as u64);
             let reply = self.exchange(connection, &request, Bytes::new())?;
             match reply.frames.first() {
+                None if Status::parse(reply.header.code) == Some(Status::Error) => return Ok(false),
                 Some(piece) if !piece.is_empty() && piece.len() <= len - message.len() => {
                     message.extend_from_slice(piece);
                 }
                 _ => return Err(Failed::Backend(self.nonsense())),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Tells the broker that what it sent has arrived, before the caller learns of it: from here on it is this
-    /// process's, whatever happens.
-    pub(crate) fn acknowledge(&self, connection: &mut Connection) -> Got<()> {
+    /// Tells the broker that what it sent has arrived, before the caller learns of it; returns whether it is this
+    /// process's from here on, whatever happens. Who took so long that the broker may have called it back asks.
+    pub(crate) fn acknowledge(&self, connection: &mut Connection, id: u64, recall_from: u64) -> Got<bool> {
         let mut request = Request::new(Op::Ack, connection.next_id());
         request.ack = connection.acknowledged;
-        // A connection that is lost now is the broker's to notice; the messages are here.
-        let _ = connection.tell(&request);
-        Ok(())
+        let told = connection.tell(&request);
+        // From elsewhere nothing is called back.
+        let in_time = recall_from == 0 || connection.is_remote() || clock::now() < recall_from;
+        if told.is_ok() && in_time {
+            return Ok(true);
+        }
+        let mut request = Self::request(connection, Op::Confirm, Wait::Forever);
+        request.a = id;
+        let reply = match self.exchange(connection, &request, Bytes::new()) {
+            // Nobody is left to call it back.
+            Err(Failed::Backend(error)) if error.is_gone() => return Ok(true),
+            reply => reply?,
+        };
+        match Status::parse(reply.header.code) {
+            Some(Status::Ok) => Ok(true),
+            Some(Status::Empty) => Ok(false),
+            _ => Err(Failed::Backend(self.nonsense())),
+        }
     }
 
     /// As [`leave`](Self::leave), with what was taken before.

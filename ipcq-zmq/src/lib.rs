@@ -24,8 +24,11 @@
 //! # What happens when a participant is killed
 //!
 //! The kernel tells the broker. What the dead process waited for does not happen; a put that it was in is wholly there
-//! or not at all. A message that was sent to it and not acknowledged goes back to the head, as far as there is room.
-//! A client acknowledges before a get returns, so nothing is delivered twice.
+//! or not at all. A message that was sent to it and not acknowledged goes back to its place, unless one behind it has
+//! left by then. A client acknowledges before a get returns, so nothing is delivered twice.
+//!
+//! When a client is *stopped* while others wait, what it was sent last and has not acknowledged is called back for
+//! them after 25 ms.
 //!
 //! When the host is *stopped*, calls that do not wait say `Busy` and calls with a deadline say `Timeout` within 0.3 s
 //! of it; observers, `close` and `remove` fail after as long, for only the broker can answer them. These are the
@@ -39,6 +42,17 @@
 //! hops for each message. Clients run over the crate's DEALER socket. Before a client hands it the socket,
 //! code that believes nothing has looked at who listens there; a program of the same user that takes on the part of a
 //! broker and lies about lengths afterwards can still end a client.
+//!
+//! # Over the network
+//!
+//! A queue can listen at an address as well, if its maker says so: [`ZmqTransport::listening`]; who is to reach it from elsewhere opens
+//! it by [`ZmqTransport::open_remote`]. **Anybody who can reach the address can put, get and close: there is no
+//! authentication, and nothing is encrypted.** So it is an address of this machine alone, unless the maker asks for another.
+//! The limits hold there too: nothing that a peer sends can end, stop or bloat the host.
+//!
+//! From elsewhere less can be known. A host that does not answer is given a second more than the call's deadline. A client
+//! that was killed is noticed when its connection ends, and gone for good 5 s later. What was sent to a stopped one
+//! stays with it. A queue is removed, and passed to children, only on its own machine.
 //!
 //! # What it costs
 //!
@@ -70,12 +84,17 @@ mod combine;
 mod frames;
 mod get;
 mod handshake;
+mod liveness;
+mod network;
 mod numbers;
 mod packed;
+mod past;
 mod peer;
 mod process;
 mod put;
 mod queue;
+mod recall;
+mod remote;
 #[cfg(test)]
 mod schedule;
 mod serve;
@@ -85,6 +104,8 @@ mod share;
 mod socket;
 mod spin;
 mod store;
+mod stream;
+mod tcp;
 mod together;
 mod transport;
 mod welcome;

@@ -2,11 +2,11 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::ops::Range;
-use std::os::unix::net::UnixStream;
 
 use crate::broker::{Body, ProcessId, Slot};
 use crate::frames::{self, COMMAND, Front, MORE};
 use crate::handshake::{self, GREETING_LEN, Ready};
+use crate::stream::Stream;
 use crate::wire::{FRAMES_MAX, Header, NoHeader, REQUEST_MAX, Request};
 
 /// A peer that has this much to read is not listened to.
@@ -35,7 +35,7 @@ pub(crate) enum Stage {
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    pub(crate) stream: UnixStream,
+    pub(crate) stream: Stream,
     pub(crate) process: ProcessId,
     pub(crate) stage: Stage,
     /// When it was accepted, and later when it last took all or some of what waited for it.
@@ -82,7 +82,7 @@ pub(crate) enum Got {
 }
 
 impl Peer {
-    pub(crate) fn new(stream: UnixStream, process: ProcessId, now: u64) -> Self {
+    pub(crate) fn new(stream: Stream, process: ProcessId, now: u64) -> Self {
         let mut output = handshake::greeting().to_vec();
         output.extend_from_slice(&handshake::ready("ROUTER"));
         Self {

@@ -13,6 +13,7 @@ use ipcq_core::{
 
 use crate::NAME;
 use crate::client::{Client, Failed};
+use crate::past::Patience;
 use crate::share;
 use crate::together;
 use crate::wire::{Op, STAT_FIELDS, Status};
@@ -83,11 +84,16 @@ impl ZmqChannel {
 
     fn location(&self) -> String {
         let identity = self.identity();
-        match (&identity.name, &identity.directory) {
-            (Some(name), Some(directory)) => {
+        let location = match (&identity.reached_at, &identity.name, &identity.directory) {
+            (Some(address), ..) => return address.clone(),
+            (None, Some(name), Some(directory)) => {
                 directory.join(QueueDirectory::file_name(name, NAME)).display().to_string()
             }
             _ => "(anonymous socket)".to_owned(),
+        };
+        match self.client.port {
+            0 => location,
+            port => format!("{location} and TCP port {port}"),
         }
     }
 }
@@ -103,37 +109,42 @@ impl Channel for ZmqChannel {
 
     fn put(&self, parts: &[&[u8]], wait: Wait) -> Result<(), PutFault> {
         self.be_producer()?;
-        let client = &self.client;
+        let (client, patience) = (&self.client, Patience::of(wait));
+        let wait = patience.wait;
         if wait == Wait::Forever && together::fits(parts) {
             return client.put_together(parts);
         }
         let put = client.with_connection(wait, |connection| client.put(connection, parts, wait));
-        put.unwrap_or_else(|failed| Err(client.put_fault(failed, wait)))
+        put.unwrap_or_else(|failed| Err(client.put_fault(failed, wait))).map_err(|fault| patience.put(fault))
     }
 
     fn get(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
-        let client = &self.client;
+        let (client, patience) = (&self.client, Patience::of(wait));
+        let wait = patience.wait;
         if wait == Wait::Forever {
             return client.get_together(message);
         }
         let got = client.with_connection(wait, |connection| client.get(connection, message, wait));
-        got.unwrap_or_else(|failed| Err(client.get_fault(failed, wait)))
+        got.unwrap_or_else(|failed| Err(client.get_fault(failed, wait))).map_err(|fault| patience.get(fault))
     }
 
     fn put_many(&self, batch: &Batch, from: usize, wait: Wait) -> (usize, Result<(), PutFault>) {
         if let Err(error) = self.be_producer() {
             return (0, Err(error.into()));
         }
-        self.client.put_many(batch, from, wait)
+        let patience = Patience::of(wait);
+        let (done, put) = self.client.put_many(batch, from, patience.wait);
+        (done, put.map_err(|fault| patience.put(fault)))
     }
 
     fn get_many(&self, batch: &mut Batch, limit: Limit, wait: Wait) -> Result<usize, GetFault> {
         if limit.max_messages() == 0 {
             return Ok(0);
         }
-        let client = &self.client;
+        let (client, patience) = (&self.client, Patience::of(wait));
+        let wait = patience.wait;
         let got = client.with_connection(wait, |connection| client.get_many(connection, batch, limit, wait));
-        got.unwrap_or_else(|failed| Err(client.get_fault(failed, wait)))
+        got.unwrap_or_else(|failed| Err(client.get_fault(failed, wait))).map_err(|fault| patience.get(fault))
     }
 
     fn len(&self) -> Result<usize, BackendError> {

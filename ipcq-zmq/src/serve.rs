@@ -2,6 +2,7 @@
 
 use crate::broker::{Body, Broker, Sink, Slot, Violation};
 use crate::packed;
+use crate::recall::GRACE;
 use crate::session::{InFlight, Parked};
 use crate::store::{self, NotTaken, Taken, Wanted};
 use crate::wire::{Header, NO_WAIT, Op, PIECE, Request, SOME, Status, UPLOADED};
@@ -25,7 +26,7 @@ impl Broker {
         let Some(session) = self.sessions.get(&slot) else { return Ok(()) };
         match session.last {
             Some(last) if last.id == request.id => {
-                self.repeat(slot, last, sink);
+                self.repeat(slot, last, now, sink);
                 return Ok(());
             }
             Some(last) if last.id > request.id => return Err(Violation("the request is an old one")),
@@ -47,9 +48,12 @@ impl Broker {
         Ok(())
     }
 
-    fn repeat(&self, slot: Slot, last: Header, sink: &mut impl Sink) {
-        match self.sessions.get(&slot).and_then(|session| session.taken.as_ref()) {
-            Some(taken) if taken.id == last.id => Self::send_taken(slot, last, taken, sink),
+    fn repeat(&mut self, slot: Slot, last: Header, now: u64, sink: &mut impl Sink) {
+        match self.sessions.get_mut(&slot).and_then(|session| session.taken.as_mut()) {
+            Some(taken) if taken.id == last.id => {
+                taken.recall_from = now.saturating_add(GRACE);
+                Self::send_taken(slot, last, taken, sink);
+            }
             _ => sink.reply(slot, last, Body::Nothing),
         }
     }
@@ -118,6 +122,7 @@ impl Broker {
         if expires != 0 {
             self.expiries.insert((expires, slot));
         }
+        self.watch_getters();
     }
 
     /// Puts as many messages as there is room for; `Full` when some are left.
@@ -126,8 +131,7 @@ impl Broker {
         if self.closed {
             return Status::Closed;
         }
-        let room = self.settings.capacity.saturating_sub(self.store.len());
-        let now = room.min(*total - *put);
+        let now = self.room().min(*total - *put);
         if now > 0 {
             let stored = if request.flags & UPLOADED == 0 {
                 let rest = content.get(*at..).unwrap_or_default();
@@ -190,14 +194,16 @@ impl Broker {
         let len = if let Taken::Long(message) = &messages { message.len() as u64 } else { 0 };
         let left = self.store.len() as u64;
         let header = Header { code: Status::Msg as u8, flags: 0, id, fields: [count, len, left, 0, 0] };
-        let taken = InFlight { id, messages };
         self.gets += count;
+        let (left, recall_from) = (self.gets, self.now.saturating_add(GRACE));
+        let taken = InFlight { id, messages, left, recall_from };
         self.moving += taken.bytes();
         session.last = Some(header);
         Self::send_taken(slot, header, session.taken.insert(taken), sink);
     }
 
-    fn send_taken(slot: Slot, header: Header, taken: &InFlight, sink: &mut impl Sink) {
+    fn send_taken(slot: Slot, mut header: Header, taken: &InFlight, sink: &mut impl Sink) {
+        header.fields[3] = taken.recall_from;
         match &taken.messages {
             Taken::Packed { bytes, .. } => sink.reply(slot, header, Body::Contents(&[bytes])),
             Taken::Long(message) => {
@@ -235,9 +241,9 @@ impl Broker {
             } else if messages && !self.getters.is_empty() {
                 self.getters.pop_front()
             } else {
-                return;
+                break;
             };
-            let Some(slot) = next else { return };
+            let Some(slot) = next else { break };
             let Some(mut parked) = self.take_parked(slot) else { continue };
             let putter = matches!(parked, Parked::Put { .. });
             let content = parked.take_content();
@@ -247,6 +253,7 @@ impl Broker {
                 self.putters.rotate_right(1);
             }
         }
+        self.watch_getters();
     }
 
     /// Adds a piece to a session's upload.

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -20,7 +19,10 @@ use crate::broker::{Body, Broker, ProcessId, Settings, Sink, Slot};
 use crate::clock;
 use crate::numbers::NumberMap;
 use crate::peer::{Got, Next, Peer, Stage};
+use crate::process;
+use crate::remote;
 use crate::spin::Habit;
+use crate::stream::Listener;
 use crate::wire::{Header, Op, Status};
 
 /// How long a peer may take from being accepted to opening a session.
@@ -32,9 +34,12 @@ const LOOK: u64 = 500_000_000;
 
 const LISTENER: u64 = 0;
 const WAKE: u64 = 1;
-const FIRST_PEER: u64 = 2;
+const TCP_LISTENER: u64 = 2;
+const FIRST_PEER: u64 = 3;
 /// Set in what epoll reports of a process.
 pub(crate) const PROCESS: u64 = 1 << 63;
+/// Set in the id of a process of which the kernel knows nothing: it came over TCP.
+pub(crate) const REMOTE: u64 = 1 << 62;
 
 /// A broker that runs, seen from the threads of its process.
 #[derive(Debug)]
@@ -52,26 +57,33 @@ impl Control {
     }
 }
 
-/// Starts a broker for the queue of `settings`, reached by `listener`. Only this user and root are let in, or
-/// everybody whom the kernel lets connect when the queue is `open`.
-pub(crate) fn start(listener: UnixListener, settings: Settings, open: bool) -> Result<Arc<Control>, Failure> {
+/// Starts a broker for the queue of `settings`, reached by `listeners`, of which the first is for this machine. There, only
+/// this user and root are let in, or everybody whom the kernel lets connect when the queue is `open`.
+pub(crate) fn start(
+    listeners: Vec<Listener>,
+    settings: Settings,
+    open: bool,
+) -> Result<Arc<Control>, Failure> {
     let failed = |error: io::Error| Failure::new("its broker could not be started", error);
     let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
     let wake = wake.map_err(|errno| failed(errno.into()))?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| failed(errno.into()))?;
-    listener.set_nonblocking(true).map_err(failed)?;
     let watch = |fd: &dyn AsFd, key| epoll.add(fd.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, key));
-    watch(&listener, LISTENER).map_err(|errno| failed(errno.into()))?;
+    for (listener, key) in listeners.iter().zip([LISTENER, TCP_LISTENER]) {
+        listener.set_nonblocking().map_err(failed)?;
+        watch(listener, key).map_err(|errno| failed(errno.into()))?;
+    }
     watch(&wake, WAKE).map_err(|errno| failed(errno.into()))?;
     let control = Arc::new(Control { unowned: AtomicBool::new(false), wake });
     let server = Server {
         broker: Broker::new(settings),
         desk: Desk::default(),
-        listener,
+        listeners,
         epoll,
         control: Arc::clone(&control),
         open,
         processes: HashMap::new(),
+        parties: HashMap::new(),
         next_key: FIRST_PEER,
         spare: Some(admission::spare().map_err(failed)?),
         deaf_until: None,
@@ -131,12 +143,14 @@ impl Desk {
 pub(crate) struct Server {
     pub(crate) broker: Broker,
     pub(crate) desk: Desk,
-    pub(crate) listener: UnixListener,
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) epoll: Epoll,
     control: Arc<Control>,
     /// Whether everybody is let in whom the kernel lets connect.
     pub(crate) open: bool,
     pub(crate) processes: HashMap<ProcessId, Process>,
+    /// The processes that came over TCP, by what they call themselves.
+    pub(crate) parties: HashMap<[u8; 16], ProcessId>,
     pub(crate) next_key: u64,
     /// See [`spare`](admission::spare).
     pub(crate) spare: Option<OwnedFd>,
@@ -156,6 +170,7 @@ impl Server {
                 self.handle(now, event.data(), event.events());
             }
             self.broker.tick(now, &mut self.desk);
+            self.recall(now);
             if now >= self.next_look || self.deaf_until.is_some_and(|until| until <= now) {
                 self.look_over(now);
             }
@@ -186,7 +201,7 @@ impl Server {
         let ends = [
             self.broker.next_tick(),
             self.deaf_until,
-            (!self.desk.peers.is_empty()).then_some(self.next_look),
+            (!(self.desk.peers.is_empty() && self.parties.is_empty())).then_some(self.next_look),
         ];
         let timeout = ends.into_iter().flatten().min().map_or(EpollTimeout::NONE, |end| {
             let left = end.saturating_sub(clock::now()).div_ceil(1_000_000);
@@ -200,7 +215,8 @@ impl Server {
 
     fn handle(&mut self, now: u64, key: u64, events: EpollFlags) {
         match key {
-            LISTENER => self.accept(now),
+            LISTENER => self.accept(now, 0),
+            TCP_LISTENER => self.accept(now, 1),
             WAKE => drop(self.control.wake.read()),
             key if key & PROCESS != 0 => self.process_died(now, key & !PROCESS),
             key => {
@@ -261,13 +277,14 @@ impl Server {
                 Next::Violation(what) => Err(what),
                 Next::Request { request, .. } if leaving && matches!(request.op, Op::Put | Op::Get) => Ok(()),
                 Next::Request { request, content } => {
+                    let process = peer.process;
                     let input = peer.lend_input();
                     let content = input.get(content).unwrap_or_default();
                     let done = match stage {
-                        Stage::Open(slot) => {
+                        Stage::Open(slot) => remote::localize(now, process, request).and_then(|request| {
                             let done = self.broker.request(now, slot, request, content, &mut self.desk);
                             done.map_err(|violation| violation.0)
-                        }
+                        }),
                         _ => self.greet(now, key, request, content),
                     };
                     if let Some(peer) = self.desk.peers.get_mut(&key) {
@@ -334,12 +351,36 @@ impl Server {
         }
     }
 
+    /// Calls back what was sent to those who are stopped, for others who wait.
+    fn recall(&mut self, now: u64) {
+        let mut recalled = false;
+        while let Some((slot, process)) = self.broker.overdue() {
+            if !self.processes.get(&process).is_some_and(|process| process::is_stopped(process.pid)) {
+                break;
+            }
+            if let Some(&key) = self.desk.slots.get(&slot) {
+                // From here on it cannot send an acknowledgement any more; what it has sent before counts.
+                if let Some(peer) = self.desk.peers.get(&key) {
+                    peer.stream.shut_input();
+                }
+                self.listen_to(now, key, true);
+                self.hang_up(now, key);
+            }
+            recalled |= self.broker.recall(slot);
+        }
+        if recalled {
+            self.broker.pump(&mut self.desk);
+        }
+    }
+
     /// Ends connections that stall, forgets processes that have none, and listens again for new ones.
     fn look_over(&mut self, now: u64) {
         self.next_look = now + LOOK;
         if self.deaf_until.is_some_and(|until| until <= now) {
             self.deaf_until = None;
-            let _ = self.epoll.add(&self.listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER));
+            for (listener, key) in self.listeners.iter().zip([LISTENER, TCP_LISTENER]) {
+                let _ = self.epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, key));
+            }
         }
         let stalls = |peer: &Peer| match peer.stage {
             Stage::Open(_) => peer.has_output() && now.saturating_sub(peer.progress) > UNREAD,
@@ -350,6 +391,7 @@ impl Server {
         for key in stalled {
             self.hang_up(now, key);
         }
+        self.forget_parties();
         self.desk.peers.values_mut().for_each(Peer::shrink);
     }
 }

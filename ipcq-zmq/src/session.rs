@@ -90,6 +90,10 @@ impl Parked {
 pub(crate) struct InFlight {
     pub(crate) id: u64,
     pub(crate) messages: Taken,
+    /// How many messages had left the queue when these had.
+    pub(crate) left: u64,
+    /// When they may be called back.
+    pub(crate) recall_from: u64,
 }
 
 impl InFlight {

@@ -4,15 +4,15 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Arc;
 
-use ipcq_core::BackendError;
 use ipcq_core::os::failure::Failure;
 use ipcq_core::os::inherit::{self, Inheritable, Inherited};
 use ipcq_core::os::participants::Slot;
+use ipcq_core::{BackendError, BackendErrorKind};
 use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, send, setsockopt, socket,
@@ -25,10 +25,16 @@ use crate::handshake::{self, GREETING_LEN};
 use crate::welcome::first_words;
 use crate::wire::{HEADER_LEN, Op, Request};
 
+/// What a child inherits.
+struct Heirloom {
+    _client: Arc<Client>,
+    file: OwnedFd,
+}
+
 // SAFETY: `descriptor` returns a field and `slots` a constant; neither locks or allocates.
-unsafe impl Inheritable for Client {
+unsafe impl Inheritable for Heirloom {
     fn descriptor(&self) -> BorrowedFd<'_> {
-        Self::descriptor(self)
+        self.file.as_fd()
     }
 
     fn slots(&self) -> &[Slot] {
@@ -41,12 +47,19 @@ pub(crate) fn share_with(command: &mut Command, client: &Arc<Client>) -> Result<
     let failed = |source| {
         Failure::new("it could not be shared with a child process", source).into_backend(client.identity())
     };
-    inherit::share_with(command, NAME, Arc::clone(client), false).map_err(failed)?;
+    let Some(file) = client.descriptor() else {
+        let what = "a queue that is reached over TCP cannot be inherited";
+        let error = client.error(BackendErrorKind::Other, what);
+        return Err(error.with_advice("pass its address to the child"));
+    };
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let file = file.try_clone_to_owned().map_err(failed)?;
+    let heirloom = Heirloom { _client: Arc::clone(client), file };
+    inherit::share_with(command, NAME, Arc::new(heirloom), false).map_err(failed)?;
     let mut request = Request::new(Op::Expect, 1);
     request.a = u64::from(client.identity().auto_close);
     let words = first_words(request, &[]);
     let answer_len = GREETING_LEN + handshake::ready("ROUTER").len() + 2 + HEADER_LEN;
-    let path = format!("/proc/self/fd/{}", client.descriptor().as_raw_fd());
     let address = UnixAddr::new(path.as_str()).map_err(|errno| failed(errno.into()))?;
     let in_child = move || announce(&address, &words, answer_len);
     // SAFETY: between fork and exec the closure makes system calls on values made before; it takes no lock and

@@ -6,7 +6,6 @@
 //! receives may be dropped and made anew.
 
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -45,6 +44,18 @@ pub(crate) enum NoReply {
     Refused(String),
 }
 
+/// What a session over TCP says and expects.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    /// What all sessions of this process say of themselves.
+    pub(crate) party: [u8; 16],
+    /// What the queue says of itself; at an address on the network another one may come to listen.
+    pub(crate) incarnation: u128,
+}
+
+/// The kind of error that says that another queue is at the address.
+pub(crate) const ANOTHER: io::ErrorKind = io::ErrorKind::AddrNotAvailable;
+
 /// A session on a connection.
 pub(crate) struct Connection {
     // Dropped before its runtime.
@@ -55,6 +66,7 @@ pub(crate) struct Connection {
     habit: Habit,
     runtime: Runtime,
     token: [u8; 16],
+    remote: Option<Remote>,
     /// The number of the last request.
     id: u64,
     /// The number of the last reply.
@@ -70,34 +82,41 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects to the socket at `path` and opens the session `token`, which may take as long as `patience` says.
-    pub(crate) fn open(path: &Path, token: [u8; 16], patience: Duration) -> io::Result<Self> {
+    /// Connects to the socket `endpoint` and opens the session `token`, which may take as long as `patience` says.
+    pub(crate) fn open(
+        endpoint: &str,
+        token: [u8; 16],
+        remote: Option<Remote>,
+        patience: Duration,
+    ) -> io::Result<Self> {
         let (patience, start) = (patience.min(ATTEMPT), Instant::now());
         let runtime = Builder::new_current_thread().enable_all().event_interval(7).build()?;
-        let (socket, events) = runtime.block_on(connect(path, patience))?;
+        let (socket, events) = runtime.block_on(connect(endpoint, patience))?;
         let mut clock = {
             let _inside = runtime.enter();
             tokio::time::interval(LOOK)
         };
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let habit = Habit::default();
+        let (habit, id, acknowledged, is_spent) = (Habit::default(), 0, 0, false);
         let mut new =
-            Self { socket, events, clock, habit, runtime, token, id: 0, acknowledged: 0, is_spent: false };
+            Self { socket, events, clock, habit, runtime, token, remote, id, acknowledged, is_spent };
         new.greet(patience.saturating_sub(start.elapsed()))?;
         Ok(new)
     }
 
     /// Connects anew, to go on with the same session; returns whether the broker still knew it.
-    pub(crate) fn resume(&mut self, path: &Path) -> io::Result<bool> {
-        (self.socket, self.events) = self.runtime.block_on(connect(path, ATTEMPT))?;
+    pub(crate) fn resume(&mut self, endpoint: &str) -> io::Result<bool> {
+        (self.socket, self.events) = self.runtime.block_on(connect(endpoint, ATTEMPT))?;
         self.greet(ATTEMPT)
     }
 
     fn greet(&mut self, patience: Duration) -> io::Result<bool> {
-        let token = Bytes::copy_from_slice(&self.token);
+        let party = self.remote.as_ref().map_or(&[][..], |remote| &remote.party);
+        let token = Bytes::from([&self.token, party].concat());
         let hello = Request::new(Op::Hello, self.id);
         let end = Instant::now() + patience;
         match self.call(&hello, token, |_| Instant::now() > end) {
+            Ok(reply) if self.is_another(&reply) => Err(ANOTHER.into()),
             Ok(reply) if Status::parse(reply.header.code) == Some(Status::Welcome) => {
                 Ok(reply.header.flags & RESUMED != 0)
             }
@@ -106,6 +125,17 @@ impl Connection {
             Err(NoReply::GivenUp) => Err(io::ErrorKind::TimedOut.into()),
             Err(NoReply::Refused(why)) => Err(io::Error::other(why)),
         }
+    }
+
+    /// Whether somebody else listens now where the queue was.
+    fn is_another(&self, welcome: &Reply) -> bool {
+        let expected = self.remote.as_ref().map(|remote| remote.incarnation.to_be_bytes());
+        expected.is_some_and(|expected| welcome.frames.first().is_none_or(|found| **found != expected))
+    }
+
+    /// Whether the broker may be on another machine.
+    pub(crate) const fn is_remote(&self) -> bool {
+        self.remote.is_some()
     }
 
     /// The number of a new request.
@@ -148,13 +178,13 @@ impl Connection {
     }
 }
 
-async fn connect(path: &Path, patience: Duration) -> io::Result<(DealerSocket, Receiver<SocketEvent>)> {
+async fn connect(endpoint: &str, patience: Duration) -> io::Result<(DealerSocket, Receiver<SocketEvent>)> {
     let mut options = SocketOptions::default();
     options.connect_timeout(patience);
     options.read_buffer(4096, 256 << 10, 8);
     let mut socket = DealerSocket::with_options(options);
     let events = socket.monitor();
-    match socket.connect(&format!("ipc://{}", path.display())).await {
+    match socket.connect(endpoint).await {
         Ok(()) => Ok((socket, events)),
         Err(ZmqError::Network(error)) => Err(error),
         Err(error) => Err(io::Error::other(error)),

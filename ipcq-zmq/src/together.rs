@@ -1,10 +1,12 @@
 //! Puts and gets of single messages by several threads at a time, which go to the broker as one request.
 
+use std::collections::TryReserveError;
+
 use ipcq_core::{BackendError, BackendErrorKind, GetFault, PutFault, Wait};
 
 use crate::client::{Client, Failed};
 use crate::combine::Job;
-use crate::get::Haul;
+use crate::get::Content;
 use crate::packed;
 use crate::put;
 use crate::socket::Connection;
@@ -48,6 +50,15 @@ impl Job for GetJob {
 /// Whether a message of these parts may be put along with others.
 pub(crate) fn fits(parts: &[&[u8]]) -> bool {
     parts.iter().map(|part| part.len()).fold(0, usize::saturating_add) <= LONGEST
+}
+
+/// Gives each of `jobs` a message of `packed`, as far as there are.
+fn share_out(packed: &[u8], jobs: &mut [GetJob]) -> Result<(), TryReserveError> {
+    for (job, content) in jobs.iter_mut().zip(packed::iter(packed)) {
+        job.message.try_reserve(content.len())?;
+        job.message.extend_from_slice(content);
+    }
+    Ok(())
 }
 
 impl Client {
@@ -125,36 +136,36 @@ impl Client {
         }
     }
 
+    /// Gets a message for each of as many of `jobs` as there are messages; asks anew if they are called back.
     fn get_each(
         &self,
         connection: &mut Connection,
         jobs: &mut [GetJob],
     ) -> Result<Result<usize, GetFault>, Failed> {
         let number = jobs.len();
-        jobs.iter_mut().for_each(|job| job.message.clear());
-        let Some(first) = jobs.first_mut() else { return Ok(Ok(0)) };
-        let haul = match self.haul(connection, number, put::REQUEST, &mut first.message, Wait::Forever)? {
-            Ok(haul) => haul,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let count = match haul {
-            Haul::Packed(packed, (count, _), _) => {
-                for (job, content) in jobs.iter_mut().zip(packed::iter(&packed)) {
-                    if let Err(error) = job.message.try_reserve(content.len()) {
+        loop {
+            jobs.iter_mut().for_each(|job| job.message.clear());
+            let Some(first) = jobs.first_mut() else { return Ok(Ok(0)) };
+            let haul = match self.haul(connection, number, put::REQUEST, &mut first.message, Wait::Forever)? {
+                Ok(haul) => haul,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            let (count, whole) = match haul.content {
+                Content::Packed(packed, count, _) => {
+                    if let Err(error) = share_out(&packed, jobs) {
                         return self.leave(connection, error);
                     }
-                    job.message.extend_from_slice(content);
+                    (count, true)
                 }
-                count
+                Content::Long(piece, len) => {
+                    first.message.extend_from_slice(&piece);
+                    (1, self.fetch(connection, &mut first.message, len)?)
+                }
+            };
+            if whole && self.acknowledge(connection, haul.id, haul.recall_from)? {
+                return Ok(Ok(count));
             }
-            Haul::Long(piece, len) => {
-                first.message.extend_from_slice(&piece);
-                self.fetch(connection, &mut first.message, len)?;
-                1
-            }
-        };
-        self.acknowledge(connection)?;
-        Ok(Ok(count))
+        }
     }
 
     /// What a call failed with, for another one that it did along with its own.

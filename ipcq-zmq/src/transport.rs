@@ -17,11 +17,13 @@ use ipcq_core::{
 };
 
 use crate::NAME;
-use crate::address::{Address, NewSocket, TEMPORARY};
+use crate::address::{Address, NewSocket, PATIENCE, TEMPORARY};
 use crate::broker::Settings;
 use crate::client::{self, Client};
 use crate::queue::ZmqChannel;
 use crate::server;
+use crate::stream::Listener;
+use crate::tcp::Listen;
 use crate::welcome::{self, Unwelcome, Welcome};
 
 /// The largest capacity; nothing is reserved for it.
@@ -41,7 +43,11 @@ static HOSTED: ForkLock<BTreeMap<FileId, Arc<Client>>> = ForkLock::new(BTreeMap:
 /// Cheap to make and to clone; nothing is opened before a queue is made or looked for.
 #[derive(Clone, Debug)]
 pub struct ZmqTransport {
-    home: Home,
+    pub(crate) home: Home,
+    /// Where queues that it makes listen, besides.
+    pub(crate) listen: Option<Listen>,
+    /// Whether queues are reached over TCP that listen there.
+    pub(crate) over_tcp: bool,
 }
 
 impl ZmqTransport {
@@ -60,12 +66,13 @@ impl ZmqTransport {
 
     fn at(location: Location) -> Self {
         register_transport(NAME, |address| Self::at(Location::at(address.directory())).open(address.name()));
-        Self { home: Home::new(NAME, location) }
+        Self { home: Home::new(NAME, location), listen: None, over_tcp: false }
     }
 
     fn client_of(&self, name: &QueueName, found: Found) -> Result<Arc<Client>, OpenError> {
         let label = self.home.label(name);
-        if let Some(client) = client::known(found.id()).filter(|client| !client.host_is_dead()) {
+        let known = if self.over_tcp { None } else { client::known(found.id()) };
+        if let Some(client) = known.filter(|client| !client.host_is_dead()) {
             return Ok(client);
         }
         if !found.is_socket() {
@@ -78,7 +85,7 @@ impl ZmqTransport {
             return Err(OpenError::mismatch(&label, "name", &welcome.name, name));
         }
         let identity = welcome.identity(Some(self.home.place(name)));
-        Ok(Client::new(identity, address, welcome, None))
+        Ok(self.reach(identity, address, welcome, None))
     }
 
     /// Makes a queue; a named one gets its name last, when its broker answers.
@@ -93,7 +100,9 @@ impl ZmqTransport {
         }
         let mode = options.mode_bits();
         let (socket, listener, address) = NewSocket::listen(&directory, mode).map_err(failed)?;
-        let control = server::start(listener, settings(&identity), mode != 0o600).map_err(failed)?;
+        let mut listeners = vec![Listener::Unix(listener)];
+        listeners.extend(self.listen().map_err(failed)?);
+        let control = server::start(listeners, settings(&identity), mode != 0o600).map_err(failed)?;
         let welcome = match welcome::ask(&address) {
             Ok(welcome) => welcome,
             Err(unwelcome) => {
@@ -101,13 +110,13 @@ impl ZmqTransport {
                 return Err(unwelcome.into_create(&label));
             }
         };
-        let client = Client::new(identity, address, welcome, Some(control));
+        let client = self.reach(identity, address, welcome, Some(control));
         let Some(name) = name else { return Ok(client) };
         for _ in 0..TRIES {
             match socket.publish(&self.home.file_name(name)) {
                 Ok(()) => {
                     let mut hosted = HOSTED.lock();
-                    hosted.insert(client.id(), Arc::clone(&client));
+                    hosted.extend(client.id().map(|id| (id, Arc::clone(&client))));
                     return Ok(client);
                 }
                 Err(failure) if failure.exists() && self.is_free(name) => {}
@@ -212,7 +221,9 @@ impl Transport for ZmqTransport {
     fn remove(&self, name: &QueueName) -> Result<(), RemoveError> {
         let (directory, found) = self.home.find_to_remove(name)?;
         let (id, is_socket) = (found.id(), found.is_socket());
-        let existed = match self.client_of(name, found) {
+        // Over TCP nothing can be removed.
+        let here = Self { over_tcp: false, ..self.clone() };
+        let existed = match here.client_of(name, found) {
             Ok(client) => client.remove()?,
             // A host that lives and does not answer would leave its users waiting for ever.
             Err(OpenError::Backend(error)) if is_socket => return Err(error.into()),
@@ -272,5 +283,7 @@ fn is_dead(found: Found) -> bool {
     if !found.is_socket() {
         return false;
     }
-    Address::new(found.into_descriptor()).and_then(|address| address.connect()).is_ok_and(|it| it.is_none())
+    Address::new(found.into_descriptor())
+        .and_then(|address| address.connect(PATIENCE))
+        .is_ok_and(|it| it.is_none())
 }

@@ -2,13 +2,12 @@
 //! queue it has. Only then is the socket handed to the ZeroMQ crate, which trusts its peer.
 
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use ipcq_core::{BackendErrorKind, Identity, OpenError, QueueOptions};
 
 use crate::NAME;
-use crate::address::{Address, PATIENCE};
+use crate::address::{Address, Host, PATIENCE};
 use crate::frames::{self, COMMAND, Front, MORE};
 use crate::handshake::{self, GREETING_LEN};
 use crate::process;
@@ -27,9 +26,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// What a broker says of its queue and of the process that asks.
 #[derive(Debug)]
 pub(crate) struct Welcome {
-    pub(crate) host: i32,
-    /// Readable once the host is dead.
-    pub(crate) host_process: OwnedFd,
+    /// The process that hosts the queue, if it is on this machine.
+    pub(crate) host: Option<Host>,
+    /// Where it listens for others, if it does; else 0.
+    pub(crate) port: u16,
     pub(crate) capacity: usize,
     pub(crate) options: QueueOptions,
     pub(crate) incarnation: u128,
@@ -98,10 +98,11 @@ fn is_hang_up(error: &io::Error) -> bool {
 }
 
 fn ask_once(address: &Address, end: Instant) -> Result<Welcome, Unwelcome> {
-    let listened = address.connect().map_err(Unwelcome::Failed)?.ok_or(Unwelcome::Dead)?;
-    let mut stream = listened.stream;
+    let left = end.saturating_duration_since(Instant::now());
+    let listened = address.connect(left).map_err(Unwelcome::Failed)?.ok_or(Unwelcome::Dead)?;
+    let mut stream = &listened.stream;
     let look = LOOK.min(end.saturating_duration_since(Instant::now())).max(PAUSE);
-    stream.set_read_timeout(Some(look)).map_err(Unwelcome::Failed)?;
+    stream.set_read_timeout(look).map_err(Unwelcome::Failed)?;
     let words = first_words(Request::new(Op::Hello, 1), &[0; 16]);
     match stream.write_all(&words) {
         // It may have said why before it hung up.
@@ -111,7 +112,7 @@ fn ask_once(address: &Address, end: Instant) -> Result<Welcome, Unwelcome> {
     let mut bytes = Vec::new();
     loop {
         match parse(&bytes)? {
-            Some((header, contents)) => return understand(header, &contents, listened.pid, listened.process),
+            Some((header, contents)) => return understand(header, &contents, listened.host),
             None if bytes.len() >= WELCOME_MAX => return Err(Unwelcome::nonsense("too long")),
             None => {}
         }
@@ -124,7 +125,7 @@ fn ask_once(address: &Address, end: Instant) -> Result<Welcome, Unwelcome> {
             Err(error)
                 if error.kind() == io::ErrorKind::WouldBlock
                     && Instant::now() < end
-                    && !process::is_stopped(listened.pid) => {}
+                    && !listened.host.as_ref().is_some_and(|host| process::is_stopped(host.pid)) => {}
             Err(error) => return Err(Unwelcome::Silent(error)),
         }
     }
@@ -166,13 +167,8 @@ fn parse(bytes: &[u8]) -> Result<Option<(Header, Contents)>, Unwelcome> {
     }
 }
 
-fn understand(
-    header: Header,
-    contents: &[Vec<u8>],
-    host: i32,
-    host_process: OwnedFd,
-) -> Result<Welcome, Unwelcome> {
-    let [capacity, longest, state, piece, _] = header.fields;
+fn understand(header: Header, contents: &[Vec<u8>], host: Option<Host>) -> Result<Welcome, Unwelcome> {
+    let [capacity, longest, state, piece, port] = header.fields;
     let status = Status::parse(header.code);
     if status == Some(Status::NoRoom) {
         let why = contents.first().map_or(&[][..], Vec::as_slice);
@@ -190,7 +186,7 @@ fn understand(
     let options = QueueOptions::new().max_message(longest).auto_close(state & AUTO_CLOSE != 0).codec(text(1));
     Ok(Welcome {
         host,
-        host_process,
+        port: u16::try_from(port).unwrap_or(0),
         capacity,
         options,
         incarnation: u128::from_be_bytes(incarnation),

@@ -63,6 +63,7 @@ codes! {
         Unregister = 11,
         Expect = 12,
         Bye = 13,
+        Confirm = 14,
     }
 }
 

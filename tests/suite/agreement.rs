@@ -1,4 +1,5 @@
-//! Every generated script comes to the same on the model, in memory, in shared memory and over pipes, step by step.
+//! Every generated script comes to the same on the model, in memory, in shared memory, over pipes and over
+//! ZeroMQ sockets, step by step.
 
 use std::time::Duration;
 
@@ -34,5 +35,11 @@ proptest! {
         let place = Place::alone("pipe");
         let _watchdog = Watchdog::start("a script over pipes", Duration::from_secs(60));
         check(&*place.transport, &script).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn zeromq_agrees_with_the_model(script in script(STEPS)) {
+        let _watchdog = Watchdog::start("a script over ZeroMQ", Duration::from_secs(60));
+        check(&*Place::new("zmq").transport, &script).map_err(TestCaseError::fail)?;
     }
 }

@@ -156,26 +156,27 @@ fn q05_a_waiter_wakes_soon(transport: &str) {
 fn q05_a_waiter_wakes_although_another_is_stopped(transport: &str) {
     let place = Place::alone(transport);
     let _watchdog = Watchdog::start("wake-ups beside one that is stopped", Duration::from_secs(60));
-    let queue = numbers(&place, 10);
-    // The first to wait is the first to be woken, as far as the system keeps an order.
-    let mut stopped = place.start("wait-and-time", &["q"]);
-    assert_eq!(stopped.hear(), "ready");
-    wait_for_getters(&queue, 1);
-    let mut other = place.start("wait-and-time", &["q"]);
-    assert_eq!(other.hear(), "ready");
-    wait_for_getters(&queue, 2);
-    stopped.signal(Signal::SIGSTOP);
     let woken = |n: u64| {
+        let queue = numbers(&place, 10);
+        // The first to wait is the first to be woken, as far as the system keeps an order.
+        let mut stopped = place.start("wait-and-time", &["q"]);
+        assert_eq!(stopped.hear(), "ready");
+        wait_for_getters(&queue, 1);
+        let mut other = place.start("wait-and-time", &["q"]);
+        assert_eq!(other.hear(), "ready");
         wait_for_getters(&queue, 2);
+        stopped.signal(Signal::SIGSTOP);
         let sent = now();
         queue.put(n).expect("there is room");
-        arrival(&other.hear(), n, sent)
+        let woken = arrival(&other.hear(), n, sent);
+        queue.close().expect("an open queue closes");
+        other.finish();
+        stopped.signal(Signal::SIGCONT);
+        assert_eq!(stopped.finish(), [""; 0], "it got what another had");
+        Queue::<u64>::remove(&*place.transport, "q").expect("the queue is there");
+        woken
     };
     let woken = most((0..20).map(woken).collect());
-    queue.close().expect("an open queue closes");
-    other.finish();
-    stopped.signal(Signal::SIGCONT);
-    stopped.finish();
     assert!(woken <= WOKEN_INSTEAD, "{woken:?}");
 }
 

@@ -25,6 +25,13 @@ macro_rules! on_each_transport {
                 super::$test("shm");
             })*
         }
+
+        mod zmq {
+            $(#[test]
+            fn $test() {
+                super::$test("zmq");
+            })*
+        }
     };
 }
 pub(crate) use on_each_transport;

@@ -20,6 +20,17 @@ macro_rules! on_each_backend {
 }
 pub(crate) use on_each_backend;
 
+/// As [`on_each_backend`], and for the one whose queues are in no memory that is shared.
+macro_rules! on_every_backend {
+    ($($behaviour:ident),+ $(,)?) => {
+        crate::laboratory::on_each_backend!($($behaviour),+);
+        mod zmq {
+            $(#[test] fn $behaviour() { super::$behaviour("zmq"); })+
+        }
+    };
+}
+pub(crate) use on_every_backend;
+
 /// What the program printed when it ended well.
 pub(crate) struct Outcome(String);
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ipcq_core::{Capacity, QueueOptions};
 
+use crate::listen::Listen;
+
 use super::values::{capacity, duration, size, whole};
 
 #[derive(Debug, clap::Args)]
@@ -32,6 +34,8 @@ pub(crate) struct CreateArgs {
     /// Give a message that its getter has kept for so long to another one
     #[arg(long, value_name = "D", requires = "acknowledged", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) lease: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) listen: Listen,
 }
 
 impl CreateArgs {

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args, diagnostics: &Diagnostics) -> Result<(), Failure>
     }
     match &args.command {
         Command::Demo(demo) => demo::run(&backends, *demo),
-        Command::Create(create) => create::run(&backends, create, diagnostics),
+        Command::Create(create) => create::run(&backends.listening(&create.listen), create, diagnostics),
         Command::Put(put) => put::run(&backends, put, diagnostics),
         Command::Get(get) => get::run(&backends, get, diagnostics),
         Command::Stat(stat) => stat::run(&backends, &stat.queue, args.format),
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, diagnostics: &Diagnostics) -> Result<(), Failure>
         Command::Man => shell::man(),
         Command::Run(pipeline) => run::run(&backends, pipeline, diagnostics),
         Command::Guard => run::watch(),
-        Command::Keeper(create) => backends.keep(&create.queue, &create.options()),
+        Command::Keeper(create) => backends.listening(&create.listen).keep(&create.queue, &create.options()),
         Command::Worker(worker) => worker::run(&backends, *worker),
     }
 }

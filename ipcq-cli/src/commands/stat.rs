@@ -56,7 +56,7 @@ impl Report {
     pub(super) fn of(channel: &dyn Channel) -> Result<Self, BackendError> {
         let (identity, stat) = (channel.identity(), channel.stat()?);
         Ok(Self {
-            name: identity.name.as_ref().map(QueueName::to_string),
+            name: identity.name.as_ref().map(QueueName::to_string).or_else(|| identity.reached_at.clone()),
             transport: identity.transport,
             len: stat.len,
             capacity: identity.capacity,

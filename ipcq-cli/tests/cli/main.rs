@@ -17,6 +17,8 @@ mod get;
 mod keeper;
 /// Making, showing, closing and removing queues.
 mod lifecycle;
+/// Queues that are reached at an address on the network.
+mod listen;
 /// Many messages through several processes.
 mod pipelines;
 /// How far long work has come.

@@ -17,6 +17,7 @@
 //! victim storm CAPACITY SECONDS TRANSPORT DIRECTORY   a death every 10 ms
 //! victim jobs NUMBER TRANSPORT DIRECTORY              a worker that holds some dies every 20 ms
 //! victim job-worker NUMBER TRANSPORT DIRECTORY
+//! victim stops CAPACITY SECONDS TRANSPORT DIRECTORY   one is stopped for a while every 60 ms
 //! victim storm-worker put|get NUMBER SLOTS TRANSPORT DIRECTORY
 //! ```
 //!
@@ -101,6 +102,12 @@ fn run(words: &[&str]) -> Result<String, String> {
         ["job-worker", jobs] => {
             let queues = make(transport, &directory.join("queues"))?;
             crash::do_jobs(&*queues, directory, number(jobs)?)
+        }
+        ["stops", capacity, seconds] => {
+            let length = Duration::from_secs(number(seconds)? as u64);
+            let queues = directory.join("queues");
+            std::fs::create_dir(&queues).map_err(|error| error.to_string())?;
+            crash::stops(&*make(transport, &queues)?, directory, number(capacity)?, length)
         }
         ["storm-worker", what, own, slots] => {
             let queues = make(transport, &directory.join("queues"))?;

@@ -38,7 +38,7 @@ pub use leaks::leaks;
 pub use ledger::{Message, drain, message};
 pub use states::states;
 pub use stopped::{closed_under, stopped};
-pub use storm::{storm, work};
+pub use storm::{stops, storm, work};
 pub use survey::survey;
 pub use toy::ToyTransport;
 pub use visit::{How, Report, Scenario, Visits, visit};

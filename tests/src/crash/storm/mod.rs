@@ -3,6 +3,7 @@
 mod accounts;
 mod log;
 mod standing;
+mod stops;
 mod worker;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use super::watchdog::stage;
 use accounts::{Death, Span, audit};
 use log::Log;
 use standing::Standing;
+pub use stops::stops;
 pub use worker::work;
 
 /// The name of the log file, in the directory that holds the queue's directory.
@@ -64,6 +66,8 @@ struct Worker {
     child: Child,
     number: usize,
     puts: bool,
+    /// Whether it judges how long its calls take, and so is left alone.
+    judges: bool,
 }
 
 /// A storm and everyone in it.
@@ -94,23 +98,7 @@ pub fn storm(
     let queues = directory.join("queues");
     let mut cell = Cell::new(transport, &queues, &QueueOptions::new().capacity(capacity))?;
     let kills = usize::try_from(length.as_millis() / PAUSE.as_millis()).unwrap_or(usize::MAX);
-    let slots = 4 * (kills + PRODUCERS + CONSUMERS);
-    let log = Log::open(&directory.join(LOG), slots).map_err(|error| error.to_string())?;
-    log.start();
-    let mut storm = Storm {
-        transport: transport.name(),
-        directory,
-        log,
-        workers: Vec::new(),
-        started: 0,
-        seed: capacity as u64,
-        slots,
-        deaths: Vec::new(),
-        pauses: Vec::new(),
-    };
-    for number in 0..PRODUCERS + CONSUMERS {
-        storm.start(number < PRODUCERS)?;
-    }
+    let mut storm = Storm::gather(transport.name(), directory, capacity, kills)?;
     storm.rage(length)?;
     storm.end(&cell)?;
     let accounts = storm.accounts()?;
@@ -119,20 +107,54 @@ pub fn storm(
     Ok(format!("storm_{capacity}: {} {accounts}", storm.promptness()?))
 }
 
+impl<'a> Storm<'a> {
+    /// Starts everyone; about `kills` of them will die.
+    fn gather(
+        transport: &'static str,
+        directory: &'a Path,
+        capacity: usize,
+        kills: usize,
+    ) -> Result<Self, String> {
+        let slots = 4 * (kills + PRODUCERS + CONSUMERS);
+        let log = Log::open(&directory.join(LOG), slots).map_err(|error| error.to_string())?;
+        log.start();
+        let mut storm = Self {
+            transport,
+            directory,
+            log,
+            workers: Vec::new(),
+            started: 0,
+            seed: capacity as u64,
+            slots,
+            deaths: Vec::new(),
+            pauses: Vec::new(),
+        };
+        for number in 0..PRODUCERS + CONSUMERS {
+            storm.start(number < PRODUCERS, false)?;
+        }
+        Ok(storm)
+    }
+}
+
 impl Storm<'_> {
-    fn start(&mut self, puts: bool) -> Result<(), String> {
+    fn start(&mut self, puts: bool, judges: bool) -> Result<(), String> {
         let number = self.started;
         self.started += 1;
         if number >= self.slots {
             return Err("too many processes ended by themselves".to_owned());
         }
-        let role = if puts { "put" } else { "get" };
+        let role = match (puts, judges) {
+            (true, false) => "put",
+            (false, false) => "get",
+            (true, true) => "judge-puts",
+            (false, true) => "judge-gets",
+        };
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(program);
         command.args(["storm-worker", role, &number.to_string(), &self.slots.to_string(), self.transport]);
         command.arg(self.directory).stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn().map_err(|error| error.to_string())?;
-        self.workers.push(Worker { child, number, puts });
+        self.workers.push(Worker { child, number, puts, judges });
         Ok(())
     }
 
@@ -157,7 +179,7 @@ impl Storm<'_> {
                 let last = Span { from: slot.called(), to: self.log.now() };
                 self.deaths.push(Death { last, most: slot.may_have_had() });
             }
-            self.start(worker.puts)?;
+            self.start(worker.puts, false)?;
             self.wait_for_progress(before, death, &standing)?;
         }
         Ok(())
@@ -174,8 +196,8 @@ impl Storm<'_> {
             }
         }
         for place in ended.into_iter().rev() {
-            self.workers.swap_remove(place);
-            self.start(true)?;
+            let ended = self.workers.swap_remove(place);
+            self.start(true, ended.judges)?;
         }
         Ok(())
     }

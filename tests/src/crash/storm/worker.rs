@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipcq_core::{Batch, Channel, GetFault, Limit, PutFault, Transport, Wait};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
 use super::log::{Log, MOST_MESSAGES, Slot};
+use super::stops::STOPPED;
 use super::{LOG, Random, queue_name};
 use crate::crash::ledger::{Message, message};
 
@@ -17,7 +18,12 @@ pub(super) const LAST: Message = message(u64::MAX, 16);
 /// How many messages a batch has at most.
 const BATCH: usize = 16;
 
-/// Takes part in the storm in `directory` as process `number`: `put` or `get`.
+/// How late a call may return that has a deadline or does not wait. On a busy machine it may stand in line for a
+/// processor, but not as long as others are stopped.
+const LATE: Duration = STOPPED.checked_div(2).expect("a divisor that is not 0");
+
+/// Takes part in the storm in `directory` as process `number`: `put` or `get`, or the same as one that judges how long
+/// its calls take.
 ///
 /// # Errors
 /// What is wrong.
@@ -32,9 +38,12 @@ pub fn work(
     let log = Log::open(&directory.join(LOG), slots).map_err(|error| error.to_string())?;
     let queue = transport.open(&queue_name()).map_err(|error| format!("open: {error}"))?;
     let random = Random::new(number as u64);
+    let judges = role.starts_with("judge-");
     match role {
-        "put" => Producer { log, queue: &*queue, number, random }.run(),
-        "get" => Consumer { log, queue: &*queue, number, random, last: HashMap::new() }.run(),
+        "put" | "judge-puts" => Producer { log, queue: &*queue, number, random, judges }.run(),
+        "get" | "judge-gets" => {
+            Consumer { log, queue: &*queue, number, random, judges, last: HashMap::new() }.run()
+        }
         other => Err(format!("there is no role {other}")),
     }?;
     Ok(String::new())
@@ -62,11 +71,22 @@ fn some_wait(random: &mut Random) -> Wait {
     }
 }
 
+/// Fails if a call took longer than `wait` allows.
+fn judge(what: &str, wait: Wait, begin: Instant) -> Result<(), String> {
+    let late = match wait {
+        Wait::No => begin.elapsed(),
+        Wait::Until(deadline) => deadline.max(begin).elapsed(),
+        Wait::Forever => return Ok(()),
+    };
+    if late > LATE { Err(format!("{what} with {wait:?} was {late:?} late")) } else { Ok(()) }
+}
+
 struct Producer<'a> {
     log: Log,
     queue: &'a dyn Channel,
     number: usize,
     random: Random,
+    judges: bool,
 }
 
 impl Producer<'_> {
@@ -85,7 +105,7 @@ impl Producer<'_> {
 
     /// Puts `count` messages; returns how many went in.
     fn put(&mut self, next: usize, count: usize) -> Result<usize, String> {
-        let wait = some_wait(&mut self.random);
+        let (wait, begin) = (some_wait(&mut self.random), Instant::now());
         let (done, outcome) = if count == 1 {
             let outcome = self.queue.put(&[&storm_message(self.number, next).bytes()], wait);
             (usize::from(outcome.is_ok()), outcome)
@@ -96,6 +116,9 @@ impl Producer<'_> {
             }
             self.queue.put_many(&batch, 0, wait)
         };
+        if self.judges {
+            judge("a put", wait, begin)?;
+        }
         match outcome {
             Ok(()) if done != count => Err(format!("a batch of {count} returned after {done}")),
             Ok(()) | Err(PutFault::Full | PutFault::Busy | PutFault::Timeout) => Ok(done),
@@ -109,6 +132,7 @@ struct Consumer<'a> {
     queue: &'a dyn Channel,
     number: usize,
     random: Random,
+    judges: bool,
     /// The last message of each producer.
     last: HashMap<usize, usize>,
 }
@@ -139,13 +163,16 @@ impl Consumer<'_> {
 
     /// Whether anything was there.
     fn get(&mut self, batch: &mut Batch, most: usize) -> Result<bool, String> {
-        let wait = some_wait(&mut self.random);
+        let (wait, begin) = (some_wait(&mut self.random), Instant::now());
         let outcome = if most == 1 {
             let mut bytes = Vec::new();
             self.queue.get(&mut bytes, wait).map(|()| batch.push(&bytes))
         } else {
             self.queue.get_many(batch, Limit::messages(most), wait).map(|_| ())
         };
+        if self.judges {
+            judge("a get", wait, begin)?;
+        }
         match outcome {
             Ok(()) => Ok(true),
             Err(GetFault::Empty | GetFault::Busy | GetFault::Timeout) => Ok(false),

@@ -1,173 +1,47 @@
 //! What hostile and clumsy peers do to a broker: it must neither crash nor hang nor grow, and who works with it all the
 //! while must not notice.
 
+mod place;
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ipcq_core::conformance::Watchdog;
-use ipcq_zmq::{QueueName, QueueOptions, Transport, Wait, ZmqTransport};
-use tempfile::TempDir;
+use ipcq_core::error::GetFault;
+use ipcq_zmq::{QueueOptions, Transport, Wait, ZmqTransport};
 
-/// More than any test here takes.
-const LIMIT: Duration = Duration::from_secs(120);
-/// What a broker may come to need for peers that have not earned it.
-const BLOAT: u64 = 100 << 20;
-/// Set for helper processes: the directory of the queue.
-const CHILD: &str = "IPCQ_TEST_ABUSE";
+use place::{CHILD, Door, LIMIT, Place, greeting, hangs_up, header, message, name, noise, ready, session};
 
-/// The tests look at the memory and the descriptors of their process, and so take turns.
-static TURN: Mutex<()> = Mutex::new(());
-
-struct Place {
-    _turn: MutexGuard<'static, ()>,
-    directory: TempDir,
-    zmq: ZmqTransport,
-}
-
-impl Place {
-    fn new() -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let directory = tempfile::tempdir().expect("a directory");
-        let zmq = ZmqTransport::in_directory(directory.path());
-        zmq.create(&name("q"), &QueueOptions::new().capacity(10)).expect("a fresh name is free");
-        Self { _turn: turn, directory, zmq }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.directory.path().join("q.zmq")
-    }
-
-    fn connect(&self) -> UnixStream {
-        let stream = UnixStream::connect(self.socket()).expect("the broker listens");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
-        stream
-    }
-
-    /// Runs `abuse` while another client puts and gets, which must go on without an error, and checks what is left.
-    fn survives(&self, abuse: impl FnOnce(&Self)) {
-        let _watchdog = Watchdog::start("abuse", LIMIT);
-        let (before, over, rounds) = (memory(), AtomicBool::new(false), AtomicU64::new(0));
-        let work = || {
-            let queue = self.zmq.open(&name("q")).expect("the queue is there");
-            let mut message = Vec::new();
-            while !over.load(Ordering::Acquire) {
-                let sent = rounds.fetch_add(1, Ordering::AcqRel).to_le_bytes();
-                queue.put(&[&sent], Wait::timeout(LIMIT)).expect("a put beside the abuse");
-                queue.get(&mut message, Wait::timeout(LIMIT)).expect("a get beside the abuse");
-                assert_eq!(message, sent, "what came out is not what went in");
-            }
-        };
-        std::thread::scope(|scope| {
-            let worker = scope.spawn(work);
-            abuse(self);
-            let rounds_before = rounds.load(Ordering::Acquire);
-            while rounds.load(Ordering::Acquire) < rounds_before + 20 && !worker.is_finished() {
-                std::thread::yield_now();
-            }
-            over.store(true, Ordering::Release);
-            worker.join().expect("the one who works notices nothing");
-        });
-        let grown = memory().saturating_sub(before);
-        assert!(grown < BLOAT, "the process has grown by {grown} bytes");
-        assert_eq!(self.zmq.open(&name("q")).expect("the queue").len().expect("a queue that works"), 0);
-    }
-}
-
-fn name(text: &str) -> QueueName {
-    QueueName::new(text).expect("a legal name")
-}
-
-/// The most memory that this process has had, in bytes.
-fn memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("the state of this process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
-}
-
-fn greeting() -> Vec<u8> {
-    let mut bytes = vec![0; 64];
-    (bytes[0], bytes[9], bytes[10]) = (0xff, 0x7f, 3);
-    bytes[12..16].copy_from_slice(b"NULL");
-    bytes
-}
-
-fn ready() -> Vec<u8> {
-    let mut bytes = vec![4, 28];
-    bytes.extend_from_slice(b"\x05READY\x0bSocket-Type\0\0\0\x06DEALER");
-    bytes
-}
-
-fn header(op: u8, id: u64, fields: [u64; 5]) -> Vec<u8> {
-    let mut bytes = b"IPCQ\x02".to_vec();
-    bytes.extend_from_slice(&[op, 0, 0]);
-    bytes.extend_from_slice(&id.to_be_bytes());
-    fields.iter().for_each(|field| bytes.extend_from_slice(&field.to_be_bytes()));
-    bytes
-}
-
-/// A message of these frames.
-fn message(frames: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (at, frame) in frames.iter().enumerate() {
-        let more = u8::from(at + 1 < frames.len());
-        if frame.len() < 256 {
-            bytes.extend_from_slice(&[more, u8::try_from(frame.len()).expect("a short frame")]);
-        } else {
-            bytes.push(more | 2);
-            bytes.extend_from_slice(&(frame.len() as u64).to_be_bytes());
+/// Makes each case a test for each way to come in, called after both.
+macro_rules! at_each_door {
+    ($($case:ident,)*) => {
+        mod unix {
+            $(#[test] fn $case() { super::$case(super::Door::Unix); })*
         }
-        bytes.extend_from_slice(frame);
-    }
-    bytes
-}
-
-/// A connection with an open session.
-fn session(place: &Place, token: u8) -> UnixStream {
-    let mut stream = place.connect();
-    let hello = message(&[&header(1, 0, [0; 5]), &[token; 16]]);
-    stream.write_all(&[greeting(), ready(), hello].concat()).expect("a broker that reads");
-    let mut seen = Vec::new();
-    let mut piece = [0; 256];
-    while !seen.windows(6).any(|bytes| bytes == b"IPCQ\x02\x64") {
-        let len = stream.read(&mut piece).expect("a WELCOME");
-        assert!(len > 0, "the broker hung up");
-        seen.extend_from_slice(&piece[..len]);
-    }
-    stream
-}
-
-/// Whether the broker ends the connection.
-fn hangs_up(mut stream: UnixStream) -> bool {
-    let mut piece = [0; 4096];
-    loop {
-        match stream.read(&mut piece) {
-            Ok(0) => return true,
-            Ok(_) => {}
-            Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+        mod tcp {
+            $(#[test] fn $case() { super::$case(super::Door::Tcp); })*
         }
-    }
-}
-
-/// Bytes that look like nothing.
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
     };
-    std::iter::repeat_with(next).take(len).collect()
 }
 
-#[test]
-fn random_bytes_are_refused() {
-    Place::new().survives(|place| {
+at_each_door! {
+    random_bytes_are_refused,
+    noise_behind_a_sound_beginning_is_refused,
+    claims_of_gigabytes_are_refused,
+    requests_of_many_frames_are_bounded,
+    half_done_handshakes_are_dropped,
+    a_slow_handshake_is_no_handshake,
+    who_does_not_read_is_not_listened_to,
+    malformed_headers_end_the_connection,
+    wild_numbers_are_harmless,
+    clients_come_and_vanish,
+}
+
+fn random_bytes_are_refused(door: Door) {
+    Place::new(door).survives(|place| {
         for seed in 0..200 {
             let mut stream = place.connect();
             // The broker may hang up in the middle.
@@ -179,9 +53,8 @@ fn random_bytes_are_refused() {
     });
 }
 
-#[test]
-fn noise_behind_a_sound_beginning_is_refused() {
-    Place::new().survives(|place| {
+fn noise_behind_a_sound_beginning_is_refused(door: Door) {
+    Place::new(door).survives(|place| {
         for seed in 0..100 {
             let beginning = match seed % 3 {
                 0 => greeting(),
@@ -194,9 +67,8 @@ fn noise_behind_a_sound_beginning_is_refused() {
     });
 }
 
-#[test]
-fn claims_of_gigabytes_are_refused() {
-    Place::new().survives(|place| {
+fn claims_of_gigabytes_are_refused(door: Door) {
+    Place::new(door).survives(|place| {
         for claim in [(1 << 20) + 5, 8 << 30, 32 << 30, 1 << 60, 1 << 63, u64::MAX] {
             let header = [&[2][..], &u64::to_be_bytes(claim)].concat();
             let command = [&[6][..], &u64::to_be_bytes(claim)].concat();
@@ -217,9 +89,8 @@ fn claims_of_gigabytes_are_refused() {
     });
 }
 
-#[test]
-fn requests_of_many_frames_are_bounded() {
-    Place::new().survives(|place| {
+fn requests_of_many_frames_are_bounded(door: Door) {
+    Place::new(door).survives(|place| {
         let mut stream = session(place, 2);
         let endless = [1, 0].repeat(1 << 20);
         let _ = stream.write_all(&endless);
@@ -233,9 +104,8 @@ fn requests_of_many_frames_are_bounded() {
     });
 }
 
-#[test]
-fn half_done_handshakes_are_dropped() {
-    Place::new().survives(|place| {
+fn half_done_handshakes_are_dropped(door: Door) {
+    Place::new(door).survives(|place| {
         let mut streams: Vec<UnixStream> = (0..500).map(|_| place.connect()).collect();
         for (at, stream) in streams.iter_mut().enumerate() {
             // Those that the broker has dropped for newer ones refuse it.
@@ -245,9 +115,8 @@ fn half_done_handshakes_are_dropped() {
     });
 }
 
-#[test]
-fn a_slow_handshake_is_no_handshake() {
-    Place::new().survives(|place| {
+fn a_slow_handshake_is_no_handshake(door: Door) {
+    Place::new(door).survives(|place| {
         let start = Instant::now();
         let mut stream = place.connect();
         stream.write_all(&greeting()).expect("a broker that reads");
@@ -256,9 +125,8 @@ fn a_slow_handshake_is_no_handshake() {
     });
 }
 
-#[test]
-fn who_does_not_read_is_not_listened_to() {
-    Place::new().survives(|place| {
+fn who_does_not_read_is_not_listened_to(door: Door) {
+    Place::new(door).survives(|place| {
         let mut stream = session(place, 4);
         stream.set_nonblocking(true).expect("a socket");
         let (mut sent, mut id) = (0, 0);
@@ -280,8 +148,7 @@ fn who_does_not_read_is_not_listened_to() {
     });
 }
 
-#[test]
-fn malformed_headers_end_the_connection() {
+fn malformed_headers_end_the_connection(door: Door) {
     let good = header(4, 1, [0; 5]);
     let change = |at: usize, byte: u8| {
         let mut bad = good.clone();
@@ -296,11 +163,11 @@ fn malformed_headers_end_the_connection() {
         change(4, 0),
         change(4, 1),
         change(5, 0),
-        change(5, 14),
+        change(5, 15),
         change(5, 99),
         header(1, 1, [0; 5]),
     ];
-    Place::new().survives(|place| {
+    Place::new(door).survives(|place| {
         for (at, header) in bad.iter().enumerate() {
             let mut stream = session(place, 5);
             stream.write_all(&message(&[header])).expect("a broker that reads");
@@ -327,10 +194,9 @@ fn malformed_headers_end_the_connection() {
     });
 }
 
-#[test]
-fn wild_numbers_are_harmless() {
-    Place::new().survives(|place| {
-        for op in 3..=12 {
+fn wild_numbers_are_harmless(door: Door) {
+    Place::new(door).survives(|place| {
+        for op in 3..=14 {
             for field in [0, 1, (1 << 20) - 1, 1 << 20, u64::MAX] {
                 // Removing and closing the queue, and registering, are everybody's right.
                 if matches!(op, 4 | 8 | 9) {
@@ -345,10 +211,11 @@ fn wild_numbers_are_harmless() {
     });
 }
 
-#[test]
-fn clients_come_and_vanish() {
-    Place::new().survives(|place| {
+fn clients_come_and_vanish(door: Door) {
+    Place::new(door).survives(|place| {
         let files = || std::fs::read_dir("/proc/self/fd").expect("the descriptors").count();
+        // Queues that other tests made are still hosted here.
+        let before = files();
         for round in 0..5_u8 {
             for at in 0..1000_u32 {
                 let mut stream = place.connect();
@@ -357,7 +224,7 @@ fn clients_come_and_vanish() {
                 let _ = stream.write_all(&[greeting(), ready(), hello].concat());
             }
         }
-        while files() > 100 {
+        while files() > before + 50 {
             std::thread::yield_now();
         }
     });
@@ -372,7 +239,7 @@ fn another_process_cannot_take_over_a_session() {
         (&stream).write_all(&[greeting(), ready(), hello].concat()).expect("a broker that reads");
         return assert!(hangs_up(stream), "the session of another process");
     }
-    Place::new().survives(|place| {
+    Place::new(Door::Unix).survives(|place| {
         let mut mine = session(place, 7);
         let status = child(place, "another_process_cannot_take_over_a_session").status();
         assert!(status.expect("a child").success());
@@ -381,10 +248,10 @@ fn another_process_cannot_take_over_a_session() {
     });
 }
 
-/// A putter killed in a message of 50 MiB: the message is wholly there or not at all, and so is the next one.
+/// A putter killed in a message of 100 MiB: the message is wholly there or not at all, and so is the next one.
 #[test]
 fn a_putter_is_killed_in_a_long_message() {
-    const LEN: usize = 50 << 20;
+    const LEN: usize = 100 << 20;
     if let Some(directory) = std::env::var_os(CHILD) {
         let queue = ZmqTransport::in_directory(directory).open(&name("long")).expect("the queue is there");
         let long = vec![6; LEN];
@@ -392,7 +259,7 @@ fn a_putter_is_killed_in_a_long_message() {
             queue.put(&[&long], Wait::Forever).expect("a put");
         }
     }
-    let place = Place::new();
+    let place = Place::new(Door::Unix);
     let _watchdog = Watchdog::start("a long message", LIMIT);
     let queue = place.zmq.create(&name("long"), &QueueOptions::new().capacity(2)).expect("a free name");
     for round in 0..8_u64 {
@@ -415,9 +282,77 @@ fn a_putter_is_killed_in_a_long_message() {
     }
 }
 
+/// A getter killed in a message of 100 MiB: it had taken it, or it is there again, whole.
+#[test]
+fn a_getter_is_killed_in_a_long_message() {
+    const LEN: usize = 100 << 20;
+    if let Some(directory) = std::env::var_os(CHILD) {
+        let queue = ZmqTransport::in_directory(directory).open(&name("long")).expect("the queue is there");
+        loop {
+            queue.get(&mut Vec::new(), Wait::Forever).expect("a get");
+        }
+    }
+    let place = Place::new(Door::Unix);
+    let _watchdog = Watchdog::start("a long message", LIMIT);
+    let queue = place.zmq.create(&name("long"), &QueueOptions::new().capacity(1)).expect("a free name");
+    let (long, mut message, mut kept) = (vec![6; LEN], Vec::new(), 0);
+    for round in 0..8_u64 {
+        let mut child = child(&place, "a_getter_is_killed_in_a_long_message").spawn().expect("a child");
+        while queue.stat().expect("a queue that works").waiting_getters == 0 {
+            std::thread::yield_now();
+        }
+        queue.put(&[&long], Wait::Forever).expect("a put");
+        // Wherever it is by now.
+        std::thread::sleep(Duration::from_millis(round * 8));
+        child.kill().expect("a child that lives");
+        child.wait().expect("a child");
+        match queue.get(&mut message, Wait::timeout(Duration::from_secs(1))) {
+            Ok(()) => {
+                assert!(message == long, "a torn message");
+                kept += 1;
+            }
+            Err(GetFault::Timeout) => {}
+            Err(fault) => panic!("a get says {fault}"),
+        }
+        let stat = queue.stat().expect("a queue that works");
+        assert_eq!((stat.len, stat.puts, stat.bytes), (0, stat.gets, 0));
+    }
+    assert!(kept > 0, "nobody was killed in a message");
+}
+
 fn child(place: &Place, test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["--exact", test, "--test-threads=1"]).env(CHILD, place.directory.path());
     command.stdout(std::process::Stdio::null());
     command
+}
+
+/// Over TCP nobody else knows who a peer is: what it calls itself must be the same as before.
+#[test]
+fn another_party_cannot_take_over_a_session() {
+    Place::new(Door::Tcp).survives(|place| {
+        let mut mine = session(place, 7);
+        for content in [&[7; 16][..], &[[7; 16], [8; 16]].concat(), &[7; 24]] {
+            let hello = message(&[&header(1, 0, [0; 5]), content]);
+            let mut stream = place.connect();
+            stream.write_all(&[greeting(), ready(), hello].concat()).expect("a broker that reads");
+            assert!(hangs_up(stream), "the session of another");
+        }
+        mine.write_all(&message(&[&header(7, 1, [0; 5])])).expect("a broker that reads");
+        assert!(mine.read(&mut [0; 64]).expect("an answer") > 0, "the session is not its owner's any more");
+    });
+}
+
+/// What is only for the machine that a queue is on is refused to others.
+#[test]
+fn nobody_removes_a_queue_from_elsewhere() {
+    Place::new(Door::Tcp).survives(|place| {
+        let mut stream = session(place, 8);
+        stream.write_all(&message(&[&header(9, 1, [0; 5])])).expect("a broker that reads");
+        assert!(hangs_up(stream), "a queue was removed");
+        let mut stream = place.connect();
+        let expect = message(&[&header(12, 1, [0; 5])]);
+        stream.write_all(&[greeting(), ready(), expect].concat()).expect("a broker that reads");
+        assert!(hangs_up(stream), "a child was announced");
+    });
 }

@@ -1,0 +1,85 @@
+//! Connections and clients that are lost.
+
+use super::{Asked, CAPACITY, Client, World};
+use crate::recall::GRACE;
+use crate::wire::{Op, Request, Status};
+
+impl World {
+    /// Ends the connections of all who hold what others wait for, as a server does.
+    pub(super) fn recall(&mut self) {
+        self.now += GRACE;
+        self.broker.tick(self.now, &mut self.wires);
+        let mut recalled = false;
+        while let Some((slot, _)) = self.broker.overdue() {
+            self.broker.disconnected(self.now, slot, &mut self.wires);
+            assert!(self.broker.recall(slot), "there was something to be called back");
+            // One that was abandoned has no client any more.
+            if let Some(stopped) = self.clients.iter_mut().find(|client| client.slot == slot) {
+                stopped.cut = true;
+            }
+            recalled = true;
+        }
+        if recalled {
+            self.broker.pump(&mut self.wires);
+        }
+    }
+
+    /// A client that was stopped has read what was called back: it asks whether it may keep it, and gets anew.
+    pub(super) fn ask_again(&mut self, at: usize, asked: Asked) {
+        self.come_back(at);
+        let mut confirm = self.request(at, Op::Confirm, Some(19));
+        confirm.a = asked.request.id;
+        let slot = self.clients[at].slot;
+        self.broker.request(self.now, slot, confirm, &[], &mut self.wires).expect("a question");
+        let reply = self.wires.0.entry(slot).or_default().pop().expect("a reply at once");
+        assert_eq!(reply.0.code, Status::Empty as u8);
+        self.clients[at].id += 1;
+        let request = Request { id: self.clients[at].id, ..asked.request };
+        self.ask(at, Asked { request, ..asked });
+    }
+
+    /// Opens a new connection for the session of a client, which has lost its own.
+    fn come_back(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        self.wires.0.remove(&client.slot);
+        let (slot, resumed) = self.broker.hello(client.token, client.process).expect("its own session");
+        assert!(client.cut || (slot, resumed) == (client.slot, true), "the session was not kept");
+        (client.slot, client.cut) = (slot, false);
+        let stranger = self.broker.hello(client.token, u64::MAX);
+        assert!(stranger.is_err(), "a session is its process's alone");
+    }
+
+    pub(super) fn reconnect(&mut self, at: usize) {
+        let Client { slot, asked, cut, .. } = &self.clients[at];
+        let (slot, asked) = (*slot, asked.clone());
+        if !cut {
+            self.broker.disconnected(self.now, slot, &mut self.wires);
+        }
+        self.come_back(at);
+        if let Some(asked) = asked {
+            self.ask(at, asked);
+        }
+    }
+
+    /// The client goes without a word; a new one takes its place.
+    pub(super) fn leave(&mut self, at: usize, dies: bool) {
+        let client = &self.clients[at];
+        let taken = self.broker.sessions.get(&client.slot).and_then(|session| session.taken.as_ref());
+        let count = taken.map_or(0, |taken| taken.messages.count());
+        // What goes back in its place finds room now; what does so later may find none.
+        let returns = dies && taken.is_some_and(|taken| self.broker.is_last(taken));
+        let room = if returns { CAPACITY - self.broker.store.len() } else { 0 };
+        self.lost_allowed += count.saturating_sub(room);
+        self.in_order &= dies;
+        if let Some(asked) = &client.asked {
+            self.perhaps.extend(&asked.numbers);
+        }
+        if dies {
+            self.broker.died(client.process, &mut self.wires);
+        } else {
+            self.broker.disconnected(self.now, client.slot, &mut self.wires);
+        }
+        self.wires.0.remove(&self.clients[at].slot);
+        self.clients[at] = self.newcomer();
+    }
+}
