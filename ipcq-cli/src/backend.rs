@@ -174,7 +174,16 @@ impl Backends {
         let mut candidates = self.candidates(&self.named(queue)?)?;
         let gone = candidates.iter().position(|transport| is_left_behind(&**transport, name));
         let gone = gone.map(|place| candidates.remove(place));
-        candidates.retain(|transport| !is_missing(&transport.open(name)));
+        let mut opened = Vec::new();
+        candidates.retain(|transport| {
+            let tried = transport.open(name);
+            let is_there = !is_missing(&tried);
+            opened.extend(is_there.then_some(tried));
+            is_there
+        });
+        if opened.len() > 1 && opened.iter().all(is_unknown) {
+            opened.pop().transpose()?;
+        }
         match (self.the_one(queue, candidates, |transport| transport.name())?, gone) {
             (Some(transport), _) => {
                 transport.remove(name)?;
@@ -200,6 +209,9 @@ impl Backends {
             .map(|transport| (transport.name(), transport.open(&named.name)))
             .filter(|(_, opened)| !is_missing(opened))
             .collect();
+        if found.len() > 1 && found.iter().all(|(_, opened)| is_unknown(opened)) {
+            return Ok(found.into_iter().map(|(_, opened)| opened).next().transpose()?);
+        }
         let found = self.the_one(queue, found, |(transport, _)| transport)?;
         Ok(found.map(|(_, opened)| opened).transpose()?)
     }
@@ -288,6 +300,12 @@ fn named(queue: &str) -> Result<Named, Failure> {
     }
     let name = QueueName::new(name).map_err(|error| Failure::failed(error.to_string()))?;
     Ok(Named { transport, name })
+}
+
+/// Whether nothing is known of a queue but that it could not be opened: what keeps one transport from its directory keeps
+/// others from it, too.
+const fn is_unknown(opened: &Result<Arc<dyn Channel>, OpenError>) -> bool {
+    matches!(opened, Err(OpenError::Backend(_)))
 }
 
 fn is_missing(opened: &Result<Arc<dyn Channel>, OpenError>) -> bool {

@@ -197,6 +197,7 @@ pub mod conformance;
 mod deadline;
 mod delivery;
 pub mod error;
+mod identity;
 pub mod memory;
 mod message;
 mod name;
@@ -220,6 +221,7 @@ pub use error::{
     GetFault, GetManyError, GetTimeoutError, JoinError, JoinFault, OpenError, PutError, PutFault,
     PutManyError, PutTimeoutError, RemoveError, TryGetError, TryPutError,
 };
+pub use identity::Identity;
 pub use message::{Batch, Limit};
 pub use name::{NameError, QueueName};
 pub use options::{Capacity, QueueOptions};
@@ -227,4 +229,4 @@ pub use queue::{AcknowledgedQueue, Delivery, Queue, Receipt};
 pub use registry::{OpenAddress, register_transport};
 pub use stat::Stat;
 pub use system_limit::SystemLimit;
-pub use transport::{Capabilities, Channel, Identity, Lifetime, Transport};
+pub use transport::{Capabilities, Channel, Lifetime, Transport};

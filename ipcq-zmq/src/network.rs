@@ -38,7 +38,7 @@ impl ZmqTransport {
     /// neither be inherited nor travel inside messages, and that the queue is removed on its own machine.
     ///
     /// # Errors
-    /// As [`Transport::open`]; `Missing` when nobody listens there.
+    /// As [`Transport::open`](ipcq_core::Transport::open); `Missing` when nobody listens there.
     pub fn open_remote(address: &str) -> Result<Arc<dyn Channel>, OpenError> {
         let failed = |error| Failure::new("its host was not found", error).into_backend(address);
         let place = Address::remote(tcp::resolve(address).map_err(failed)?);

@@ -113,3 +113,10 @@ pub(crate) struct WaitArgs {
     #[arg(long)]
     pub(crate) no_wait: bool,
 }
+
+impl WaitArgs {
+    /// Whether anything was said.
+    pub(crate) const fn is_bounded(self) -> bool {
+        self.no_wait || self.timeout.is_some()
+    }
+}

@@ -7,6 +7,7 @@ on_every_transport! {
     flags_that_contradict_each_other_are_refused,
     a_queue_can_be_named_with_its_transport,
     a_directory_that_cannot_be_used_is_named,
+    what_keeps_all_transports_from_a_queue_is_said,
 }
 
 fn a_wrong_name_is_refused(sandbox: &Sandbox) {
@@ -141,4 +142,14 @@ fn help_and_version_go_to_stdout() {
     }
     let nothing = sandbox.ipcq("").done();
     assert!(nothing.stderr().contains("Usage: ipcq"), "{nothing}");
+}
+
+/// That no transport can look is no word of a queue on each of them.
+fn what_keeps_all_transports_from_a_queue_is_said(sandbox: &Sandbox) {
+    for command in ["put a x", "put a x --create", "get a", "stat a", "close a", "rm a"] {
+        let script = format!("touch $IPCQ_DIR/f; unset IPCQ_TRANSPORT; IPCQ_DIR=$IPCQ_DIR/f ipcq {command}");
+        let said = sandbox.shell(&script).done();
+        assert!(!said.stderr().contains("on each of"), "{command}: {}", said.stderr());
+        said.fails(2, &["/f", "directory"]);
+    }
 }

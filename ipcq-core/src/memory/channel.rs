@@ -10,8 +10,9 @@ use super::state::Shared;
 use crate::deadline::Wait;
 use crate::delivery::DeliveryTag;
 use crate::error::{BackendError, BackendErrorKind, DeliveryFault, GetFault, JoinFault, PutFault};
+use crate::identity::Identity;
 use crate::stat::Stat;
-use crate::transport::{Channel, Identity};
+use crate::transport::Channel;
 
 #[derive(Debug)]
 pub(super) struct MemoryChannel {

@@ -17,10 +17,11 @@ use self::channel::MemoryChannel;
 use self::state::Shared;
 use crate::address::QueueAddress;
 use crate::error::{BackendError, CreateError, OpenError, RemoveError};
+use crate::identity::Identity;
 use crate::name::QueueName;
 use crate::options::QueueOptions;
 use crate::registry::register_transport;
-use crate::transport::{Capabilities, Channel, Identity, Lifetime, Transport};
+use crate::transport::{Capabilities, Channel, Lifetime, Transport};
 
 const NAME: &str = "memory";
 

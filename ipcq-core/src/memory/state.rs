@@ -9,9 +9,9 @@ use super::deliveries::Held;
 use super::{Space, lock};
 use crate::deadline::Wait;
 use crate::error::{BackendError, BackendErrorKind, GetFault, PutFault};
+use crate::identity::Identity;
 use crate::name::QueueName;
 use crate::stat::Stat;
-use crate::transport::Identity;
 
 /// What all handles of a queue share.
 #[derive(Debug)]

@@ -79,16 +79,17 @@ impl Home {
     /// # Errors
     /// [`OpenError::Missing`] when there is none; when the directory cannot be used.
     pub fn find(&self, name: &QueueName) -> Result<(QueueDirectory, Found), OpenError> {
-        let failed = |failure: Failure| {
-            if failure.is_missing() {
-                OpenError::missing(self.label(name))
-            } else {
-                failure.into_backend(self.label(name)).into()
-            }
+        let missing = || OpenError::missing(self.label(name));
+        let directory = match self.location.open() {
+            Err(failure) if failure.is_missing() => return Err(missing()),
+            // That the directory is refused says nothing of the queue, and why must not be lost.
+            opened => opened.map_err(|failure| OpenError::Backend(failure.into_backend(self.label(name))))?,
         };
-        let directory = self.location.open().map_err(failed)?;
-        let found = directory.find(&self.file_name(name)).map_err(failed)?;
-        Ok((directory, found))
+        match directory.find(&self.file_name(name)) {
+            Err(failure) if failure.is_missing() => Err(missing()),
+            Err(failure) => Err(failure.into_backend(self.label(name)).into()),
+            Ok(found) => Ok((directory, found)),
+        }
     }
 
     /// Looks up the file of the queue `name`, which this user may remove: ending a queue and then finding that its name

@@ -15,9 +15,10 @@ use crate::error::{
     BackendError, CreateError, GetError, GetTimeoutError, JoinError, OpenError, PutError, PutManyError,
     PutTimeoutError, TryGetError, TryPutError,
 };
+use crate::identity::Identity;
 use crate::options::QueueOptions;
 use crate::stat::Stat;
-use crate::transport::{Channel, Identity, Transport};
+use crate::transport::{Channel, Transport};
 
 /// A queue that loses no message with its taker: a get hands out a [`Delivery`], and the message is gone only once that
 /// is acknowledged.

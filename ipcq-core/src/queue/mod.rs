@@ -20,10 +20,11 @@ pub use self::iter::{Iter, TryIter};
 use crate::address::QueueAddress;
 use crate::codec::{Bytes, Codec, DefaultCodec};
 use crate::error::{BackendError, CreateError, OpenError, RemoveError};
+use crate::identity::Identity;
 use crate::name::QueueName;
 use crate::options::QueueOptions;
 use crate::stat::Stat;
-use crate::transport::{Channel, Identity, Transport};
+use crate::transport::{Channel, Transport};
 
 /// A bounded queue of messages of type `T` between processes.
 ///

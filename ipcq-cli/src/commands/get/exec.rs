@@ -9,7 +9,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::{io, thread};
 
-use ipcq_core::{Channel, DeliveryTag, GetFault};
+use ipcq_core::{Channel, DeliveryTag, GetFault, Wait};
 use memchr::memmem;
 use nix::unistd::{AccessFlags, access};
 
@@ -144,9 +144,13 @@ impl Work<'_> {
         if !self.with(|tally| tally.claim(self.terms.wanted())) {
             return None;
         }
+        let mut wait = self.terms.wait();
         let got = loop {
-            match self.take(message) {
-                Err(fault) if self.terms.try_again(&fault) => {}
+            match self.take(message, wait) {
+                Err(fault) => match self.terms.try_again(&fault, wait) {
+                    Some(again) => wait = again,
+                    None => break Err(fault),
+                },
                 got => break got,
             }
         };
@@ -162,8 +166,7 @@ impl Work<'_> {
         })
     }
 
-    fn take(&self, message: &mut Vec<u8>) -> Result<Option<DeliveryTag>, GetFault> {
-        let wait = self.terms.wait();
+    fn take(&self, message: &mut Vec<u8>, wait: Wait) -> Result<Option<DeliveryTag>, GetFault> {
         if self.channel.identity().acknowledged {
             return self.channel.get_delivery(message, wait).map(Some);
         }

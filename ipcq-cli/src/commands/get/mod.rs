@@ -111,7 +111,7 @@ impl Getter {
 
     /// Waits for messages as long as the user allows and somebody reads stdout.
     fn step(&mut self, batch: &mut Batch, limit: Limit) -> Step {
-        let wait = self.terms.wait();
+        let mut wait = self.terms.wait();
         loop {
             if self.output.is_closed() {
                 return Step::NoReader;
@@ -120,8 +120,10 @@ impl Getter {
             match self.take(batch, limit, now) {
                 Ok(()) => return Step::Got,
                 Err(GetFault::Timeout) if now != wait => {}
-                Err(fault) if self.terms.try_again(&fault) => {}
-                Err(fault) => return Step::Ended(fault),
+                Err(fault) => match self.terms.try_again(&fault, wait) {
+                    Some(again) => wait = again,
+                    None => return Step::Ended(fault),
+                },
             }
         }
     }

@@ -37,16 +37,23 @@ impl Terms {
         }
     }
 
-    /// Whether an attempt that met `fault` is to be made again: busy is neither empty nor not, and `--all` is to know.
-    pub(super) fn try_again(&self, fault: &GetFault) -> bool {
-        matches!(fault, GetFault::Busy) && self.amount.all
+    /// How to try again after an attempt that met `fault`, if that is to be done. `--all` is to know that the queue is empty:
+    /// time that has passed does not say so, and neither does that somebody is busy, which only who said how long to wait
+    /// is told.
+    pub(super) fn try_again(&self, fault: &GetFault, wait: Wait) -> Option<Wait> {
+        let again = match fault {
+            GetFault::Timeout => wait != Wait::No,
+            GetFault::Busy => !self.wait.is_bounded(),
+            _ => false,
+        };
+        (again && self.amount.all).then_some(Wait::No)
     }
 
     /// What it means that no more messages come from `queue` after `done`.
     pub(super) fn end(&self, queue: &str, done: u64, fault: &GetFault) -> Result<(), Failure> {
         let fine = match fault {
             GetFault::Closed => self.amount.all || self.amount.follow,
-            GetFault::Empty | GetFault::Timeout => self.amount.all,
+            GetFault::Empty => self.amount.all,
             _ => false,
         };
         if fine {
@@ -58,5 +65,31 @@ impl Terms {
             _ if done > 0 => failure.after(&format!("got {}", messages(done))),
             _ => failure,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn terms(all: bool, no_wait: bool, timeout: Option<Duration>) -> Terms {
+        let amount = AmountArgs { all, follow: false, number: None };
+        Terms { amount, wait: WaitArgs { no_wait, timeout } }
+    }
+
+    #[test]
+    fn all_is_over_only_when_the_queue_is_empty() {
+        let (brief, long) = (Some(Duration::from_millis(1)), Wait::timeout(Duration::from_secs(1)));
+        // Time that passed is no word on the queue: it is looked at once more.
+        assert_eq!(terms(true, false, brief).try_again(&GetFault::Timeout, long), Some(Wait::No));
+        assert_eq!(terms(true, false, None).try_again(&GetFault::Busy, Wait::No), Some(Wait::No));
+        for bounded in [terms(true, true, None), terms(true, false, brief)] {
+            assert_eq!(bounded.try_again(&GetFault::Busy, Wait::No), None);
+            assert!(bounded.end("q", 0, &GetFault::Busy).is_err());
+            assert!(bounded.end("q", 0, &GetFault::Empty).is_ok());
+        }
+        assert_eq!(terms(false, false, brief).try_again(&GetFault::Timeout, long), None);
     }
 }
