@@ -308,6 +308,17 @@ const fn is_unknown(opened: &Result<Arc<dyn Channel>, OpenError>) -> bool {
     matches!(opened, Err(OpenError::Backend(_)))
 }
 
+/// A transport whose queues listen at `address`, which other machines reach only if that is `public`.
+pub(crate) fn listening_at(address: &str, public: bool) -> Box<dyn Transport> {
+    let zmq = ZmqTransport::new();
+    Box::new(if public { zmq.listening_publicly(address) } else { zmq.listening(address) })
+}
+
+/// Opens the queue that listens at `address`.
+pub(crate) fn open_remote(address: &str) -> Result<Arc<dyn Channel>, OpenError> {
+    ZmqTransport::open_remote(address)
+}
+
 fn is_missing(opened: &Result<Arc<dyn Channel>, OpenError>) -> bool {
     opened.as_ref().is_err_and(OpenError::is_missing)
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ipcq_core::{Channel, Transport};
-use ipcq_zmq::ZmqTransport;
 
+use crate::backend;
 use crate::failure::Failure;
 
 /// What an address begins with.
@@ -37,8 +37,7 @@ impl Listen {
             let text = format!("queues on transport {name} cannot listen at {address}; say -t zmq");
             return Err(Failure::failed(text));
         }
-        let zmq = ZmqTransport::new();
-        Ok(Box::new(if self.public { zmq.listening_publicly(address) } else { zmq.listening(address) }))
+        Ok(backend::listening_at(address, self.public))
     }
 }
 
@@ -49,7 +48,7 @@ pub(crate) fn is_address(queue: &str) -> bool {
 
 /// Opens the queue that listens at `address`.
 pub(crate) fn open(address: &str) -> Result<Arc<dyn Channel>, Failure> {
-    ZmqTransport::open_remote(address).map_err(|error| {
+    backend::open_remote(address).map_err(|error| {
         if !error.is_missing() {
             return error.into();
         }
