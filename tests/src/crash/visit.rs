@@ -142,6 +142,8 @@ const SECONDS: u32 = 20;
 /// The kernel gives a dead owner's lock back at once; who looks by itself whether the owner lives takes a slice of
 /// 50 ms. This lies between them.
 const LAME: Duration = Duration::from_millis(25);
+/// How often an operation that reads the clock is recorded at most, beyond the first time.
+const RECORDINGS: usize = 20;
 /// How often a boundary is tried that a process did not come to: it may have met others in another order.
 const TRIES: usize = 4;
 
@@ -246,7 +248,31 @@ impl<'a> Run<'a> {
     }
 
     /// One run to the end, step by step.
+    ///
+    /// Reading the clock begins again when the kernel moved it meanwhile, which it often has where each instruction takes
+    /// microseconds, and never where none is traced. So an operation that reads it is recorded until three runs agree
+    /// in their length and none was shorter.
     fn record(&mut self) -> Result<Trace, String> {
+        let mut shortest = self.record_once()?;
+        if !self.scenario.options().is_acknowledged() {
+            return Ok(shortest);
+        }
+        let mut agree = 0;
+        for _ in 0..RECORDINGS {
+            let trace = self.record_once()?;
+            if trace.len() < shortest.len() {
+                (shortest, agree) = (trace, 0);
+            } else if trace.len() == shortest.len() {
+                agree += 1;
+            }
+            if agree == 2 {
+                break;
+            }
+        }
+        Ok(shortest)
+    }
+
+    fn record_once(&mut self) -> Result<Trace, String> {
         let (mut cell, mut tracee) = self.begin()?;
         let trace = record(&mut cell, &mut tracee, self.scenario.wake())?;
         self.finish(cell, tracee, How::After)?;
