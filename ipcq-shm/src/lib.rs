@@ -36,7 +36,7 @@
 //!
 //! An empty queue uses 88 KiB of memory, and up to 1 MiB more stays warm once it has been used; beyond that, memory
 //! follows content, and is given back within a second. A message takes 8 bytes more than it has, rounded up to 8.
-//! Waiters spin for 20 µs, give way for another 100, and then sleep, with at most 22 wake-ups a second. A process that empties a queue of much
+//! Waiters spin for 3 µs, give way until 120 have passed, and then sleep, with at most 22 wake-ups a second. A process that empties a queue of much
 //! memory starts a thread that gives the memory back and ends.
 //!
 //! # Limits
