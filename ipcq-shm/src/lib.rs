@@ -74,6 +74,7 @@ mod ring;
 mod run;
 mod segment;
 mod storage;
+mod store;
 mod transport;
 mod unsettled;
 mod upkeep;

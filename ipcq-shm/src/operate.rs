@@ -1,5 +1,7 @@
 //! Putting and getting: the ring's steps under its locks. The loops around them are [`TwoLock`]'s.
 
+use std::ops::Range;
+
 use ipcq_core::os::lock::{NotLocked, RobustGuard};
 use ipcq_core::os::refusal::{GetRefusal, PutRefusal};
 use ipcq_core::os::two_lock::{Haul, PORTION, PORTION_BYTES, TwoLock};
@@ -10,6 +12,7 @@ use crate::position::Position;
 use crate::ring::Ring;
 use crate::run::{Run, span};
 use crate::segment::Segment;
+use crate::store::{Kept, STREAMED_FROM, Streamed};
 use crate::wait::Side;
 
 impl TwoLock for Segment {
@@ -55,7 +58,12 @@ impl TwoLock for Segment {
         while *next < last && bytes < PORTION_BYTES {
             let before = run.position().offset();
             let messages = batch.iter_from(*next).take(last - *next);
-            *next += run.write_all(messages, ring.max_message, PORTION_BYTES - bytes);
+            let bytes_left = PORTION_BYTES - bytes;
+            *next += if is_streamed(batch, *next..last) {
+                run.write_all::<Streamed>(messages, ring.max_message, bytes_left)
+            } else {
+                run.write_all::<Kept>(messages, ring.max_message, bytes_left)
+            };
             bytes += run.position().offset() - before;
             // What stopped it may be that the chunk ends.
             let Some(message) = batch.get(*next).filter(|_| *next < last && bytes < PORTION_BYTES) else {
@@ -124,6 +132,13 @@ impl TwoLock for Segment {
     fn settle_orphans(&self) -> bool {
         self.look_after_deliveries()
     }
+}
+
+/// Whether so many messages of `batch` are worth streaming, if the others are as long as the first.
+#[inline]
+fn is_streamed(batch: &Batch, messages: Range<usize>) -> bool {
+    let len = batch.get(messages.start).map_or(0, <[u8]>::len);
+    messages.len().min(batch.len().saturating_sub(messages.start)).saturating_mul(span(len)) >= STREAMED_FROM
 }
 
 /// The tail, and how many messages fit behind it: at least one.

@@ -10,18 +10,16 @@
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 
 use ipcq_core::Batch;
 
 use crate::map::Map;
 use crate::position::{CHUNK, Position, UNIT};
+use crate::store::{Kept, Store, copy};
 
 /// What stands before each message.
 pub(crate) const RECORD_HEADER: usize = 8;
-
-/// Up to this length, in bytes, a message is copied by a loop of our own.
-const SHORT: usize = 256;
 
 /// A place in a chunk, and the memory of that chunk.
 pub(crate) struct Run<'a> {
@@ -61,7 +59,7 @@ impl Run<'_> {
     #[inline]
     pub(crate) fn write(&mut self, parts: &[&[u8]], len: usize) {
         debug_assert!(self.has_room(len));
-        self.write_header(len);
+        self.write_header::<Kept>(len);
         let mut end = self.offset + RECORD_HEADER;
         for part in parts {
             // SAFETY: the parts are `len` bytes together, so this one ends inside the chunk.
@@ -73,10 +71,24 @@ impl Run<'_> {
         self.skip(len);
     }
 
+    /// Writes a record of one part, for which there is room, and goes on behind it.
+    #[inline]
+    fn write_one<S: Store>(&mut self, message: &[u8]) {
+        debug_assert!(self.has_room(message.len()));
+        self.write_header::<S>(message.len());
+        // SAFETY: the message begins inside the chunk.
+        let to = unsafe { self.memory.add(self.offset + RECORD_HEADER) };
+        // SAFETY: the message ends inside the chunk, also when rounded up to 8, as the next position does; chunk, offset
+        // and header are multiples of 8; the caller's bytes are not in the mapping, and no reference to the mapping's
+        // bytes exists. `write_all` finishes.
+        unsafe { S::bytes(message.as_ptr(), to.as_ptr(), message.len()) };
+        self.skip(message.len());
+    }
+
     /// Writes `messages` while there is room for them here, none is longer than `longest`, and they take less than
     /// `bytes` together before the last; returns how many it wrote.
     #[inline(never)]
-    pub(crate) fn write_all<'b>(
+    pub(crate) fn write_all<'b, S: Store>(
         &mut self,
         messages: impl Iterator<Item = &'b [u8]>,
         longest: usize,
@@ -90,20 +102,21 @@ impl Run<'_> {
             if at.offset >= end || len > longest || !at.has_room(len) {
                 break;
             }
-            at.write(&[message], len);
+            at.write_one::<S>(message);
             written += 1;
         }
+        S::finish();
         *self = at;
         written
     }
 
     #[inline]
-    fn write_header(&self, len: usize) {
+    fn write_header<S: Store>(&self, len: usize) {
         // SAFETY: the offset is below `CHUNK`.
         let to = unsafe { self.memory.add(self.offset) }.cast::<u64>();
         // SAFETY: offset and chunk are multiples of 8, so the word lies inside the chunk, and is aligned; no
-        // reference to the mapping's bytes exists anywhere.
-        unsafe { to.write(record_header(self.count, len).to_le()) };
+        // reference to the mapping's bytes exists anywhere; who asks for `S` finishes.
+        unsafe { S::word(to.as_ptr(), record_header(self.count, len).to_le()) };
     }
 
     /// What stands before the message here.
@@ -189,39 +202,4 @@ pub(crate) fn record_header(count: u32, len: usize) -> u64 {
     let count = count & Position::COUNT;
     let check = count.wrapping_mul(0x9e37_79b9) ^ len.rotate_left(16) ^ 0x6970_6371;
     (u64::from(check) << 32) | u64::from(len)
-}
-
-/// Copies `len` bytes, short ones by a loop of stores that do not overlap but for the last.
-///
-/// # Safety
-/// - `from` can be read and `to` be written for `len` bytes, which do not overlap.
-/// - No reference to the bytes at `to` exists.
-#[inline]
-unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
-    if !(16..=SHORT).contains(&len) {
-        // SAFETY: as the caller promises.
-        return unsafe { ptr::copy_nonoverlapping(from, to, len) };
-    }
-    let mut done = 0;
-    while done + 16 <= len {
-        // SAFETY: 16 bytes from `done` on are within `len`.
-        unsafe { copy_16(from.wrapping_add(done), to.wrapping_add(done)) };
-        done += 16;
-    }
-    if done < len {
-        // SAFETY: `len` is at least 16.
-        unsafe { copy_16(from.wrapping_add(len - 16), to.wrapping_add(len - 16)) };
-    }
-}
-
-/// Copies 16 bytes.
-///
-/// # Safety
-/// As for [`copy`], with 16 for `len`.
-#[inline]
-unsafe fn copy_16(from: *const u8, to: *mut u8) {
-    // SAFETY: as the caller promises.
-    let bytes = unsafe { from.cast::<[u64; 2]>().read_unaligned() };
-    // SAFETY: as the caller promises.
-    unsafe { to.cast::<[u64; 2]>().write_unaligned(bytes) };
 }
