@@ -193,7 +193,11 @@ impl QueueOptions {
             Capacity::Exactly(messages) => messages,
         };
         if capacity > can.max_capacity {
-            let what = format!("a capacity of {capacity} messages (the largest is {})", can.max_capacity);
+            let why = can.capacity_setting.map_or_else(String::new, |setting| {
+                format!(", which follows from the system's {setting}: raise that for more")
+            });
+            let what =
+                format!("a capacity of {capacity} messages (the largest is {}{why})", can.max_capacity);
             return Err(CreateError::unsupported(transport, what));
         }
         if self.max_message > can.max_message {

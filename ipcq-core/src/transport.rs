@@ -106,6 +106,8 @@ pub struct Capabilities {
     pub lifetime: Lifetime,
     /// The largest capacity that can be asked for, in messages.
     pub max_capacity: usize,
+    /// The setting of the system that [`max_capacity`](Self::max_capacity) follows from, if it follows from one.
+    pub capacity_setting: Option<&'static str>,
     /// The largest message limit that can be asked for, in bytes.
     pub max_message: usize,
     /// Whether queues can close by themselves when their last producer has left.
@@ -121,7 +123,21 @@ impl Capabilities {
     /// delivery.
     #[must_use]
     pub const fn new(lifetime: Lifetime, max_capacity: usize, max_message: usize) -> Self {
-        Self { lifetime, max_capacity, max_message, auto_close: true, acknowledged: false, anonymous: true }
+        Self {
+            lifetime,
+            max_capacity,
+            capacity_setting: None,
+            max_message,
+            auto_close: true,
+            acknowledged: false,
+            anonymous: true,
+        }
+    }
+
+    /// The same, with a largest capacity that follows from `setting` of the system.
+    #[must_use]
+    pub const fn with_capacity_setting(self, setting: &'static str) -> Self {
+        Self { capacity_setting: Some(setting), ..self }
     }
 
     /// The same, with acknowledged delivery.

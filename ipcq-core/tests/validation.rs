@@ -78,6 +78,16 @@ fn the_defaults_are_those_of_the_contract() {
 }
 
 #[test]
+fn a_capacity_that_a_setting_forbids_names_the_setting() {
+    let can = SMALL.with_capacity_setting("fs.some-setting");
+    let error = fitting().capacity(11).settle("small", &can).expect_err("it holds 10").to_string();
+    assert!(
+        error.contains("(the largest is 10, which follows from the system's fs.some-setting:"),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_fits_is_settled() {
     assert_eq!(settled(&fitting()), Ok(10));
     assert_eq!(settled(&fitting().capacity(1)), Ok(1));

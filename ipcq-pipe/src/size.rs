@@ -15,6 +15,8 @@ use crate::kernel::{PAGE, Pipe};
 use crate::layout::MAX_CAPACITY;
 use crate::record::{HEADER, LARGE, SMALL};
 
+/// The setting that bounds one pipe.
+pub(crate) const MAX_SIZE_SETTING: &str = "fs.pipe-max-size";
 const MAX_SIZE: &str = "/proc/sys/fs/pipe-max-size";
 const USER_PAGES: &str = "/proc/sys/fs/pipe-user-pages-soft";
 const USER_PAGES_HARD: &str = "/proc/sys/fs/pipe-user-pages-hard";

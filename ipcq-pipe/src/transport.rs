@@ -20,6 +20,7 @@ use ipcq_core::{
 
 use crate::conduit::{Conduit, OPEN_FILES};
 use crate::kernel::Pipe;
+use crate::layout::MAX_CAPACITY;
 use crate::names::{self, fifo_name};
 use crate::size;
 use crate::{CARRIER_NAME, NAME};
@@ -136,7 +137,9 @@ impl Transport for PipeTransport {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(Lifetime::WhileAnyHandle, size::largest(), u32::MAX as usize)
+        let most = size::largest();
+        let can = Capabilities::new(Lifetime::WhileAnyHandle, most, u32::MAX as usize);
+        if most < MAX_CAPACITY { can.with_capacity_setting(size::MAX_SIZE_SETTING) } else { can }
     }
 
     fn create(&self, name: &QueueName, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {

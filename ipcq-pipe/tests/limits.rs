@@ -43,6 +43,19 @@ fn a_pipe_that_is_too_small_is_an_error_and_never_a_queue_that_lies() -> Tested 
     Ok(())
 }
 
+/// Q4: more than one pipe may ever hold is refused with the largest capacity and the setting behind it.
+#[test]
+fn a_capacity_beyond_any_pipe_names_the_setting() -> Tested {
+    let directory = tempfile::tempdir()?;
+    let transport = PipeTransport::in_directory(directory.path());
+    let most = ipcq_core::Transport::capabilities(&transport).max_capacity;
+    let refused = Queue::<u32>::create(&transport, "q", &QueueOptions::new().capacity(most + 1));
+    let error = refused.expect_err("no pipe is as large").to_string();
+    assert!(error.contains(&format!("the largest is {most}, ")), "{error}");
+    assert!(error.contains("fs.pipe-max-size"), "{error}");
+    Ok(())
+}
+
 /// Makes queues until the user's pages for pipes are used up, and looks at what comes then.
 fn use_up_all(transport: &PipeTransport) -> Tested {
     assert!(!geteuid().is_root(), "the privileges were not dropped");
