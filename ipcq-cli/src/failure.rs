@@ -92,7 +92,10 @@ impl Failure {
             PutFault::Busy => Self::busy(queue),
             PutFault::Timeout => Self::new(
                 Status::NothingToDo,
-                format!("queue {queue} was full for all of the time given; get messages from it first"),
+                format!(
+                    "queue {queue} did not take the message in the time given: it is full, or a process is stopped inside \
+                     an operation on it; get messages from it first"
+                ),
             ),
             PutFault::Closed => Self::new(
                 Status::Closed,
@@ -117,7 +120,10 @@ impl Failure {
             GetFault::Busy => Self::busy(queue),
             GetFault::Timeout => Self::new(
                 Status::NothingToDo,
-                format!("queue {queue} was empty for all of the time given; put messages into it first"),
+                format!(
+                    "queue {queue} gave no message in the time given: it is empty, or a process is stopped inside \
+                     an operation on it; put messages into it first"
+                ),
             ),
             GetFault::Closed => Self::new(
                 Status::Closed,

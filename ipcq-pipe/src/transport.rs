@@ -235,13 +235,15 @@ impl Transport for PipeTransport {
         for name in self.home.names()? {
             let Ok((directory, found)) = self.home.find(&name) else { continue };
             let why = match self.open_conduit(&name, &directory, &found) {
-                Ok(conduit) if conduit.header().is_removed() => "its remover died half-way",
+                Ok(conduit) if conduit.header().is_removed() => "only the name of a removed queue was left",
                 Err(OpenError::Missing { .. }) => "nobody holds it any more",
                 Err(OpenError::Mismatch { what: "boot", .. }) => "it was made before the machine started",
                 _ => continue,
             };
-            self.home.unlink(&directory, &name, found.id())?;
-            lines.push(format!("{}: removed, because {why}", self.home.label(&name)));
+            // Its remover may live, and be the one that takes the name away.
+            if self.home.unlink(&directory, &name, found.id())? == Removal::Removed {
+                lines.push(format!("{}: removed, because {why}", self.home.label(&name)));
+            }
         }
         let swept = match self.home.location().open() {
             Ok(directory) => names::sweep(&directory, None).map_err(failed)?,

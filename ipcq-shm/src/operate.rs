@@ -72,8 +72,9 @@ impl TwoLock for Segment {
             if message.len() > ring.max_message {
                 break;
             }
-            match ring.stage_across(run.position(), &[message], message.len()) {
-                Ok(end) => run = ring.run(end)?,
+            let staged = ring.stage_across(run.position(), &[message], message.len());
+            match staged.and_then(|end| Ok(ring.run(end)?)) {
+                Ok(end) => run = end,
                 Err(stuck) => {
                     outcome = Err(stuck.into());
                     break;

@@ -195,12 +195,14 @@ impl Transport for ShmTransport {
         for name in self.home.names()? {
             let Ok((directory, found)) = self.home.find(&name) else { continue };
             let why = match self.open_segment(&name, &found) {
-                Ok(segment) if segment.header().is_removed() => "its remover died half-way",
+                Ok(segment) if segment.header().is_removed() => "only the name of a removed queue was left",
                 Err(OpenError::Mismatch { what: "boot", .. }) => "it was made before the machine started",
                 _ => continue,
             };
-            self.home.unlink(&directory, &name, found.id())?;
-            lines.push(format!("{}: removed, because {why}", self.home.label(&name)));
+            // Its remover may live, and be the one that takes the name away.
+            if self.home.unlink(&directory, &name, found.id())? == Removal::Removed {
+                lines.push(format!("{}: removed, because {why}", self.home.label(&name)));
+            }
         }
         Ok(lines)
     }

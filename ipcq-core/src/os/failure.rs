@@ -124,7 +124,7 @@ fn advice_for(errno: Errno) -> Option<&'static str> {
         }
         Errno::EDQUOT => "the user's quota is used up: remove queues, or set IPCQ_DIR to another file system",
         Errno::EFBIG => "this process may not make files as large: raise its limit (ulimit -f)",
-        Errno::EMFILE => "this process has too many open files: drop handles, or raise its limit (ulimit -n)",
+        Errno::EMFILE => "this process may open no more files: raise its limit (ulimit -n), or drop handles",
         Errno::ENFILE => "the system has too many open files: end some, or raise fs.file-max",
         Errno::ENOMEM | Errno::ENOLCK => "the system or its group is out of memory: free some and try again",
         Errno::EUSERS => "end processes that use the queue, or drop their handles",
