@@ -179,6 +179,10 @@ impl SharedQueue for Conduit {
         self.tidy_up(go_on);
     }
 
+    fn upkeep_in_passing(&self) {
+        self.tidy_up_in_passing();
+    }
+
     /// Those in its file and those in its pipe.
     fn bytes(&self) -> io::Result<u64> {
         let in_pipe = self.pipe.0.len()?.next_multiple_of(PAGE);

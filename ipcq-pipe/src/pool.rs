@@ -24,6 +24,10 @@ use crate::record::{Extent, Extents};
 /// Blocks that an empty queue keeps: 48 KiB of warm memory, with which it has less than 128 KiB.
 pub(crate) const KEEP: u32 = 48;
 
+/// Blocks that a queue keeps while somebody asks for messages time and again: with which it has less than 1 MiB more
+/// than an empty one.
+pub(crate) const WARM: u32 = 1000;
+
 /// The most memory, in blocks, that is given back before the lock is free again: 4 MiB, which takes a millisecond.
 const TRIM_STEP: u32 = 4096;
 
@@ -301,6 +305,13 @@ impl Pool<'_> {
         let side = self.side();
         let untrimmed = || side.trimmed.load(Ordering::Relaxed) != head + 1;
         side.blocks.load(Ordering::Relaxed) > KEEP && untrimmed() || side.stray.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether more than `keep` blocks are in use or ready to be, or a dead putter left memory behind them.
+    #[inline]
+    pub(crate) fn has_more_than(&self, keep: u32) -> bool {
+        let side = self.side();
+        side.blocks.load(Ordering::Relaxed) > keep || side.stray.load(Ordering::Relaxed) != 0
     }
 
     /// Copies `parts` to where `extents` say, one part after the other.

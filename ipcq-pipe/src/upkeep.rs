@@ -10,7 +10,7 @@ use ipcq_core::os::shared_queue::SharedQueue;
 use ipcq_core::os::two_lock::TwoLock;
 
 use crate::conduit::Conduit;
-use crate::pool::{KEEP, Live};
+use crate::pool::{KEEP, Live, WARM};
 
 impl Conduit {
     /// Repairs what the dead left, and gives back what memory is free beyond [`KEEP`], for as long as the caller
@@ -20,6 +20,16 @@ impl Conduit {
         self.settle_orphans();
         while self.has_much() && self.trim(KEEP) == Some(true) && go_on() {
             thread::sleep(GIVE_WAY);
+        }
+    }
+
+    /// One step of that. Leaves up to [`WARM`] blocks to the next message: who asks time and again comes by before it is
+    /// there, and would take from it each time what it needs.
+    pub(crate) fn tidy_up_in_passing(&self) {
+        self.header().is_removed();
+        self.settle_orphans();
+        if self.flow().pool().has_more_than(WARM) {
+            self.trim(WARM);
         }
     }
 
@@ -115,6 +125,26 @@ mod tests {
         conduit.upkeep(&|| true);
         let after = conduit.bytes()?;
         assert!(after < before + LITTLE, "{after} bytes, {before} before");
+        Ok(())
+    }
+
+    /// What one message at a time needs stays warm; what is more than an empty queue may use is given back at once.
+    #[test]
+    fn who_asks_time_and_again_leaves_little_memory_alone() -> Tested {
+        let conduit = conduit()?;
+        conduit.get(&mut Vec::new(), Wait::No)?;
+        let empty = conduit.bytes()?;
+        let mut taken = Vec::new();
+        for len in [64 << 10, 900 << 10] {
+            conduit.put(&[&vec![7; len]], Wait::No)?;
+            conduit.get(&mut taken, Wait::No)?;
+            conduit.get(&mut taken, Wait::No).expect_err("it is empty");
+            assert!(conduit.bytes()? >= empty + len as u64 - LITTLE, "{len}");
+        }
+        conduit.put(&[&vec![7; LONG]], Wait::No)?;
+        conduit.get(&mut taken, Wait::No)?;
+        conduit.get(&mut taken, Wait::No).expect_err("it is empty");
+        assert!(conduit.bytes()? <= empty + (1 << 20));
         Ok(())
     }
 

@@ -115,6 +115,11 @@ pub trait SharedQueue: Reclaim + fmt::Debug {
     /// waits for another participant.
     fn upkeep(&self, go_on: &dyn Fn() -> bool);
 
+    /// One step of that, by a call that found nothing to do, and does not wait: it may come again within a microsecond.
+    fn upkeep_in_passing(&self) {
+        self.upkeep(&|| false);
+    }
+
     /// The bytes of memory that it uses.
     ///
     /// # Errors
@@ -338,5 +343,9 @@ impl<Q: SharedQueue> TwoSided for Q {
 
     fn do_chores(&self, go_on: &dyn Fn() -> bool) {
         self.upkeep(go_on);
+    }
+
+    fn do_a_chore(&self) {
+        self.upkeep_in_passing();
     }
 }

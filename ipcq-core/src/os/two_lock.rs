@@ -267,7 +267,7 @@ pub trait TwoLock: TwoSided {
         }
         if wait == Wait::No {
             // One step; a thread does the rest, for the caller does not want to wait.
-            self.do_chores(&|| false);
+            self.do_a_chore();
             self.memory_was_freed();
             return if self.close_if_abandoned() { Ok(()) } else { Err(GetFault::Empty) };
         }

@@ -207,6 +207,11 @@ pub trait TwoSided {
     /// What a call does once a slice while it has nothing better to do, for as long as it is told to go on.
     fn do_chores(&self, go_on: &dyn Fn() -> bool);
 
+    /// What a call does that found nothing to do, and does not wait: one step of that, where it can be of use so soon.
+    fn do_a_chore(&self) {
+        self.do_chores(&|| false);
+    }
+
     /// Waits until a caller on `side` can go on, or the queue is closed.
     ///
     /// # Errors
