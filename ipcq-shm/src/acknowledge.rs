@@ -320,7 +320,7 @@ impl Segment {
             if wait == Wait::No {
                 return Err(JoinFault::Unfinished);
             }
-            deliveries.settled().announce();
+            let line = deliveries.settled().announce();
             if !self.is_unfinished(end, &mut from) {
                 return Ok(());
             }
@@ -328,7 +328,7 @@ impl Segment {
             if slice.is_zero() {
                 return Err(JoinFault::Timeout);
             }
-            deliveries.settled().sleep(slice);
+            deliveries.settled().sleep(line, slice);
             self.look_after_deliveries();
         }
     }

@@ -4,13 +4,21 @@
 //! one of them; a woken sleeper that finds nothing to do, or leaves something to do for others, sets it or wakes
 //! the next. So nobody is woken who is not asleep, and a change that nobody waits for costs one load.
 //!
-//! The other 31 bits stay zero: should a waker die between clearing the bit and waking, the kernel wakes one
+//! Sleepers stand in one of two lines. Who comes while others may be asleep joins the second; wakes go to the first,
+//! and once nobody is in that, the second is the first from then on. So nobody is woken twice before each who came
+//! before has been woken once, though every sleeper gets up once a slice and the kernel then takes it for a new one.
+//! Another bit says which line is the first.
+//!
+//! The other 30 bits stay zero: should a waker die between clearing the bit and waking, the kernel wakes one
 //! sleeper in its place only if the low 30 bits are zero (see [`lock`](super::lock)).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::futex::{self, WAITERS};
+
+/// Set while the line [`Line::Odd`] is the first.
+const ODD_FIRST: u32 = 0x4000_0000;
 
 /// A word to sleep on, in memory that processes share. All zeroes is one that nobody sleeps on.
 #[derive(Debug, Default)]
@@ -24,31 +32,44 @@ impl Event {
         Self(AtomicU32::new(0))
     }
 
-    /// Says that the caller is about to sleep. It must look once more, after
-    /// [`RobustLock::synchronize`](super::lock::RobustLock::synchronize), whether what it waits for has happened,
-    /// and only then [`sleep`](Self::sleep).
-    pub fn announce(&self) {
+    /// Says that the caller is about to sleep, and returns the line that it joins if it is not in one. It must look once
+    /// more, after [`RobustLock::synchronize`](super::lock::RobustLock::synchronize), whether what it waits for has
+    /// happened, and only then [`sleep`](Self::sleep).
+    pub fn announce(&self) -> Line {
+        let was = self.0.load(Ordering::Relaxed);
+        let first = was & ODD_FIRST;
         // A hostile peer may have left other bits there, and they would keep everyone awake.
-        self.0.swap(WAITERS, Ordering::SeqCst);
+        self.0.swap(WAITERS | first, Ordering::SeqCst);
+        let first = Line::first(first);
+        if was & WAITERS == 0 { first } else { first.other() }
     }
 
-    /// Sleeps until woken, for `time` at most. Returns at once when somebody was woken since
+    /// Sleeps in `line` until woken, for `time` at most. Returns at once when somebody was woken since
     /// [`announce`](Self::announce); may return for no reason. Returns whether it was not the time that ended it.
-    pub fn sleep(&self, time: Duration) -> bool {
-        futex::wait(&self.0, WAITERS, time)
+    pub fn sleep(&self, line: Line, time: Duration) -> bool {
+        let word = self.0.load(Ordering::Relaxed);
+        if word & WAITERS == 0 {
+            return true;
+        }
+        futex::wait_in(&self.0, word, line.bit(), time)
     }
 
     /// Whether somebody may be asleep.
     #[inline]
     #[must_use]
     pub fn has_sleepers(&self) -> bool {
-        self.0.load(Ordering::SeqCst) != 0
+        self.0.load(Ordering::SeqCst) & WAITERS != 0
     }
 
-    /// Wakes the one that has slept longest; returns whether there was one.
+    /// Wakes the one that has slept longest in the first line that has one; returns whether there was one.
     #[cold]
     pub fn wake_one(&self) -> bool {
-        self.0.swap(0, Ordering::SeqCst);
+        let first = self.0.fetch_and(ODD_FIRST, Ordering::SeqCst) & ODD_FIRST;
+        if futex::wake_in(&self.0, 1, Line::first(first).bit()) {
+            return true;
+        }
+        // Somebody else may have done so meanwhile, or not: both lines get their turn.
+        self.0.fetch_xor(ODD_FIRST, Ordering::SeqCst);
         futex::wake(&self.0, 1)
     }
 
@@ -61,5 +82,93 @@ impl Event {
 
     pub(super) const fn word(&self) -> *const u32 {
         self.0.as_ptr()
+    }
+}
+
+/// One of the two lines that sleepers stand in. A sleeper keeps its line until it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// First to begin with.
+    Even,
+    /// First after that.
+    Odd,
+}
+
+impl Line {
+    const fn first(bits: u32) -> Self {
+        if bits & ODD_FIRST == 0 { Self::Even } else { Self::Odd }
+    }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Even => Self::Odd,
+            Self::Odd => Self::Even,
+        }
+    }
+
+    const fn bit(self) -> u32 {
+        match self {
+            Self::Even => 1,
+            Self::Odd => 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::thread;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Whoever stands in the first line is woken first, also if the kernel has known another one for longer.
+    #[test]
+    fn the_first_line_is_woken_first() {
+        let (event, order) = (Event::new(), Mutex::new(Vec::new()));
+        let (first, second) = (event.announce(), event.announce());
+        assert_eq!((first, second), (Line::Even, Line::Odd));
+        thread::scope(|scope| {
+            for (at, line) in [second, first].into_iter().enumerate() {
+                let (event, order) = (&event, &order);
+                scope.spawn(move || {
+                    event.sleep(line, LONG);
+                    order.lock().expect("no sleeper fails").push(line);
+                });
+                while sleepers() <= at {
+                    thread::yield_now();
+                }
+            }
+            for count in 1..=2 {
+                event.announce();
+                assert!(event.wake_one());
+                while order.lock().expect("no sleeper fails").len() < count {
+                    thread::yield_now();
+                }
+            }
+        });
+        assert_eq!(order.into_inner().expect("no sleeper fails"), [first, second]);
+    }
+
+    #[test]
+    fn the_second_line_is_the_first_once_nobody_is_in_that() {
+        let event = Event::new();
+        event.announce();
+        assert!(!event.wake_one());
+        assert!(!event.has_sleepers());
+        assert_eq!((event.announce(), event.announce()), (Line::Odd, Line::Even));
+        event.wake_all();
+        assert!(!event.has_sleepers());
+    }
+
+    /// How many threads of this process are asleep on a futex with a bit set that is not all bits.
+    fn sleepers() -> usize {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("this process has threads");
+        tasks
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("syscall")).ok())
+            .filter(|call| call.starts_with(&format!("{} ", libc::SYS_futex)))
+            .filter(|call| call.split(' ').nth(6).is_some_and(|bits| matches!(bits, "0x1" | "0x2")))
+            .count()
     }
 }

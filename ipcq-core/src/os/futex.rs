@@ -1,7 +1,9 @@
-//! The two futex calls that are needed, on words that processes share.
+//! The futex calls that are needed, on words that processes share.
 
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 /// The low 30 bits hold the id of the owning thread.
 pub(super) const OWNER: u32 = 0x3fff_ffff;
@@ -13,10 +15,7 @@ pub(super) const WAITERS: u32 = 0x8000_0000;
 /// Sleeps while `word` holds `expected`, for `time` at most. Returns when woken, when the word differs, when a
 /// signal came, or when the time is over: the caller looks again in each case. Returns whether it was not the time.
 pub(super) fn wait(word: &AtomicU32, expected: u32, time: Duration) -> bool {
-    let time = libc::timespec {
-        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: libc::c_long::from(time.subsec_nanos()),
-    };
+    let time = timespec(time);
     // SAFETY: the word is a live atomic for the whole call, and the kernel only reads it and the time.
     let answer = unsafe {
         libc::syscall(
@@ -32,10 +31,47 @@ pub(super) fn wait(word: &AtomicU32, expected: u32, time: Duration) -> bool {
     answer == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ETIMEDOUT)
 }
 
+/// As [`wait`], for threads that are told apart by `bits`.
+pub(super) fn wait_in(word: &AtomicU32, expected: u32, bits: u32, time: Duration) -> bool {
+    // This call takes the instant at which it shall end.
+    let end = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(time, |now| Duration::from(now) + time);
+    let end = timespec(end);
+    // SAFETY: the word is a live atomic for the whole call, and the kernel only reads it and the time.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT_BITSET,
+            expected,
+            &raw const end,
+            std::ptr::null::<u32>(),
+            bits,
+        )
+    };
+    answer == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ETIMEDOUT)
+}
+
+fn timespec(time: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(time.subsec_nanos()),
+    }
+}
+
 /// Wakes up to `most` threads that sleep on `word`; returns whether there was one.
 pub(super) fn wake(word: &AtomicU32, most: i32) -> bool {
     // SAFETY: the kernel uses the address as a key and does not write through it.
     let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most) };
+    woken > 0
+}
+
+/// As [`wake`], those that sleep with one of `bits`.
+pub(super) fn wake_in(word: &AtomicU32, most: i32, bits: u32) -> bool {
+    let (no_time, no_word) = (std::ptr::null::<libc::timespec>(), std::ptr::null::<u32>());
+    // SAFETY: the kernel uses the address as a key and does not write through it.
+    let woken = unsafe {
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE_BITSET, most, no_time, no_word, bits)
+    };
     woken > 0
 }
 

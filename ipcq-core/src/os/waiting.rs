@@ -230,8 +230,10 @@ pub trait TwoSided {
             return Ok(());
         }
         let _counted = self.count_waiter(side);
+        let mut line = None;
         loop {
-            self.event(side).announce();
+            let announced = self.event(side).announce();
+            let line = *line.get_or_insert(announced);
             self.lock_of(side.other()).synchronize();
             if !gives_way && ready() || self.has_ended(side) || self.close_if_abandoned() {
                 return Ok(());
@@ -240,7 +242,7 @@ pub trait TwoSided {
             if slice.is_zero() {
                 return Err(Late);
             }
-            let woken = self.event(side).sleep(slice);
+            let woken = self.event(side).sleep(line, slice);
             self.turns().begin(side);
             gives_way = false;
             // Looking around after a slice costs next to nothing; who was woken has somebody to keep up with.
