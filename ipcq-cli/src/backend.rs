@@ -305,7 +305,7 @@ fn named(queue: &str) -> Result<Named, Failure> {
 /// Whether nothing is known of a queue but that it could not be opened: what keeps one transport from its directory keeps
 /// others from it, too.
 const fn is_unknown(opened: &Result<Arc<dyn Channel>, OpenError>) -> bool {
-    matches!(opened, Err(OpenError::Backend(_)))
+    matches!(opened, Err(OpenError::Backend(_) | OpenError::Denied { .. }))
 }
 
 /// A transport whose queues listen at `address`, which other machines reach only if that is `public`.

@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use ipcq_core::error::{BackendError, CreateError, GetFault, OpenError, PutFault, RemoveError};
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 use crate::signals;
@@ -55,7 +56,12 @@ impl Failure {
 
     /// A failure of the system, with what was being done.
     pub(crate) fn system(what: &str, error: &io::Error) -> Self {
-        Self::failed(format!("{what}: {}", cause(error)))
+        let advice = if error.raw_os_error() == Some(Errno::EMFILE as i32) {
+            "; raise its limit (ulimit -n)"
+        } else {
+            ""
+        };
+        Self::failed(format!("{what}: {}{advice}", cause(error)))
     }
 
     /// That a command failed which was run, with its exit status.

@@ -59,7 +59,8 @@ pub(crate) fn start(
     options: &QueueOptions,
     listen: &[String],
 ) -> Result<Result<Arc<dyn Channel>, Failure>, Failure> {
-    let failed = |error| Failure::system("the process that keeps the queue could not be started", &error);
+    let failed =
+        |error| Failure::system(&format!("the process that keeps queue {name} could not be started"), &error);
     // The file that runs, even where its name was given to another one since.
     let mut command = Command::new("/proc/self/exe");
     command

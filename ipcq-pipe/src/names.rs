@@ -12,6 +12,7 @@ use interprocess::os::unix::fifo_file::create_fifo;
 use ipcq_core::os::directory::{FileId, QueueDirectory, Removal};
 use ipcq_core::os::failure::Failure;
 use ipcq_core::{BackendErrorKind, QueueName};
+use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod};
 
 use crate::kernel::Pipe;
@@ -37,7 +38,15 @@ pub(crate) fn make_fifo(directory: &QueueDirectory, fifo: &str, mode: u32) -> Re
     let _hold_off = directory.hold_off_removals()?;
     create_fifo(directory.entry_path(fifo), mode).map_err(|source| {
         let failure = failed(source);
-        if failure.kind() == BackendErrorKind::NoRoom { failure } else { failure.with_advice(NO_FIFO) }
+        // EPERM is what a file system without FIFOs says.
+        let forbidden = [Errno::EACCES, Errno::EROFS]
+            .iter()
+            .any(|errno| failure.cause().raw_os_error() == Some(*errno as i32));
+        if forbidden || failure.kind() == BackendErrorKind::NoRoom {
+            failure
+        } else {
+            failure.with_advice(NO_FIFO)
+        }
     })?;
     let open = || -> Result<Pipe, Failure> {
         let file = directory.find(fifo)?.open_fifo_as_holder()?;

@@ -38,6 +38,16 @@ impl Failure {
         self
     }
 
+    /// Says what to do next, where the cause suggests nothing.
+    #[must_use]
+    pub fn or_advice(self, advice: impl Into<String>) -> Self {
+        if self.advice.is_some() || advice_for(self.errno()).is_some() {
+            self
+        } else {
+            self.with_advice(advice)
+        }
+    }
+
     /// Says what kind of failure it is, in place of what the cause suggests.
     #[must_use]
     pub const fn with_kind(mut self, kind: BackendErrorKind) -> Self {
@@ -126,7 +136,9 @@ fn advice_for(errno: Errno) -> Option<&'static str> {
         Errno::EFBIG => "this process may not make files as large: raise its limit (ulimit -f)",
         Errno::EMFILE => "this process may open no more files: raise its limit (ulimit -n), or drop handles",
         Errno::ENFILE => "the system has too many open files: end some, or raise fs.file-max",
-        Errno::ENOMEM | Errno::ENOLCK => "the system or its group is out of memory: free some and try again",
+        Errno::ENOMEM | Errno::ENOLCK => {
+            "no memory is left to this process (ulimit -v), its group or the system: free some and try again"
+        }
         Errno::EUSERS => "end processes that use the queue, or drop their handles",
         Errno::EACCES | Errno::EPERM => "it belongs to another user, or its mode shuts this one out",
         Errno::EROFS => "the file system is read-only: set IPCQ_DIR to another one",
@@ -140,6 +152,13 @@ mod tests {
 
     fn backend(errno: Errno) -> BackendError {
         Failure::new("its file could not be made", errno.into()).into_backend("shm:jobs")
+    }
+
+    #[test]
+    fn advice_for_want_of_better_gives_way() {
+        let advised = |errno: Errno| Failure::new("it failed", errno.into()).or_advice("do that").to_string();
+        assert!(advised(Errno::EINVAL).ends_with("do that"));
+        assert!(advised(Errno::EMFILE).ends_with("drop handles"));
     }
 
     #[test]

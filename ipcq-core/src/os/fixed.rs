@@ -233,7 +233,7 @@ impl Place {
         };
         read().map_err(|source| {
             Failure::new("this machine's boot and process namespace could not be read", source)
-                .with_advice("see that /proc is mounted")
+                .or_advice("see that /proc is mounted")
         })
     }
 }
