@@ -334,7 +334,7 @@ pub trait Channel: fmt::Debug + Send + Sync {
 
 /// What a queue says that was not made for acknowledged delivery.
 #[cold]
-fn not_acknowledged(queue: &Identity) -> BackendError {
+pub(crate) fn not_acknowledged(queue: &Identity) -> BackendError {
     BackendError::new(BackendErrorKind::Unsupported, queue, "it was not made for acknowledged delivery")
         .with_advice("make it with `acknowledged`")
 }

@@ -15,6 +15,7 @@
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use ipcq_core::os::deliveries::Ledger;
 use ipcq_core::os::ends::{Ends, REMOVED, Words};
 use ipcq_core::os::event::Event;
 use ipcq_core::os::fixed::FIXED_WORDS;
@@ -120,6 +121,11 @@ impl Ends for Header {
     #[inline]
     fn between(tail: u64, head: u64) -> usize {
         usize::try_from(tail.wrapping_sub(head) & COUNT).unwrap_or(usize::MAX)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
+    fn count(word: u64) -> u32 {
+        word as u32 & Ledger::COUNT
     }
 
     fn totals(&self) -> (u64, u64) {

@@ -18,6 +18,7 @@
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use ipcq_core::os::deliveries::MoveNote;
 use ipcq_core::os::ends::{Ends, Words};
 use ipcq_core::os::event::Event;
 use ipcq_core::os::fixed::FIXED_WORDS;
@@ -69,20 +70,6 @@ pub(crate) struct GetSide {
     pub(crate) total: AtomicU64,
 }
 
-/// What a putter notes, under its lock, that moves a message from another queue; see
-/// [`dead_letters`](crate::dead_letters). All zeroes outside of that, unless it died.
-#[repr(C)]
-pub(crate) struct Moving {
-    /// The number that the message will have here, plus 1.
-    pub(crate) number: AtomicU64,
-    /// Which queue it comes from.
-    pub(crate) source: AtomicU64,
-    /// The number that it has there.
-    pub(crate) source_number: AtomicU64,
-    /// Its entry there.
-    pub(crate) place: AtomicU32,
-}
-
 /// The first page of a segment.
 #[repr(C)]
 pub(crate) struct Header {
@@ -94,7 +81,7 @@ pub(crate) struct Header {
     pub(crate) not_empty: Apart<Event>,
     pub(crate) not_full: Apart<Event>,
     pub(crate) memory: Apart<Memory>,
-    pub(crate) moving: Apart<Moving>,
+    pub(crate) moving: Apart<MoveNote>,
 }
 
 /// The file of a segment.
@@ -128,6 +115,10 @@ impl Ends for Header {
     #[inline]
     fn between(tail: u64, head: u64) -> usize {
         Position(tail).since(Position(head))
+    }
+
+    fn count(word: u64) -> u32 {
+        Position(word).count()
     }
 
     fn totals(&self) -> (u64, u64) {

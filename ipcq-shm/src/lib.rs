@@ -62,10 +62,7 @@
 //! with `auto_close` only once it puts. Nothing else in a process may open and close the file of one of its named
 //! queues: closing any descriptor of it ends, for the kernel, the record lock that says that this process is alive.
 
-mod acknowledge;
-mod acknowledged;
 mod chunks;
-mod dead_letters;
 mod layout;
 mod map;
 mod operate;
@@ -76,7 +73,6 @@ mod segment;
 mod storage;
 mod store;
 mod transport;
-mod unsettled;
 mod upkeep;
 mod wait;
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use ipcq_core::os::deliveries::Acknowledging;
 use ipcq_core::os::lock::{NotLocked, RobustGuard};
 use ipcq_core::os::refusal::{GetRefusal, PutRefusal};
 use ipcq_core::os::two_lock::{Haul, PORTION, PORTION_BYTES, TwoLock};

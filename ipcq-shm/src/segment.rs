@@ -2,28 +2,31 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use ipcq_core::os::deliveries::{self, Deliveries};
+use ipcq_core::os::deliveries::{self, Acknowledging, DeadLetters, Deliveries, MoveNote};
 use ipcq_core::os::ends::Ends;
 use ipcq_core::os::failure::Failure;
 use ipcq_core::os::fixed::{FIXED_WORDS, Fixed, Format, OWN_WORDS};
 use ipcq_core::os::inherit::Inheritable;
 use ipcq_core::os::mapping::{HEAD_LEN, Mapping};
 use ipcq_core::os::open_files::OpenFiles;
-use ipcq_core::os::participants::{Side, Slot};
+use ipcq_core::os::participants::Slot;
+use ipcq_core::os::refusal::{GetRefusal, PutRefusal};
 use ipcq_core::os::shared_queue::{Body, SharedQueue, identity_of};
+use ipcq_core::os::two_lock::TwoLock;
 use ipcq_core::{BackendError, Identity, OpenError, QueueName};
 
 use crate::NAME;
-use crate::dead_letters::DeadLetters;
 use crate::layout::{CHUNKS_AT, Header, InChunks, LINKS_AT};
 use crate::map::Map;
-use crate::position::{CHUNK, MAX_CAPACITY};
+use crate::operate::free_tail;
+use crate::position::{CHUNK, MAX_CAPACITY, Position};
 use crate::ring::Ring;
 use crate::storage::{OPEN_FILES, Storage};
+use crate::transport::ShmTransport;
 
 /// Where the deliveries of an acknowledged queue begin.
 const DELIVERIES_AT: usize = CHUNKS_AT;
@@ -33,7 +36,7 @@ const DELIVERIES_AT: usize = CHUNKS_AT;
 pub(crate) struct Segment {
     map: Map,
     body: Body<Self>,
-    dead_letters: Option<DeadLetters>,
+    dead_letters: Option<DeadLetters<Self>>,
 }
 
 impl Segment {
@@ -136,17 +139,6 @@ impl Segment {
         Ring { map: &self.map, storage: self.storage(), capacity, max_message }
     }
 
-    /// Where messages go that came back too often.
-    pub(crate) const fn dead_letters(&self) -> Option<&DeadLetters> {
-        self.dead_letters.as_ref()
-    }
-
-    /// What an acknowledged queue has handed out.
-    #[inline]
-    pub(crate) const fn deliveries(&self) -> Option<&Deliveries> {
-        self.map.deliveries()
-    }
-
     pub(crate) fn damaged(&self) -> BackendError {
         self.damage()
     }
@@ -181,31 +173,9 @@ impl SharedQueue for Segment {
         if acknowledged { deliveries::LEN } else { 0 }
     }
 
-    fn has_room(&self) -> bool {
-        let capacity = self.body.identity.capacity;
-        self.deliveries()
-            .map_or_else(|| !self.header().is_full(capacity), |_| self.has_room_beside_deliveries())
-    }
-
-    fn has_message(&self) -> bool {
-        !self.header().is_empty() || self.deliveries().is_some_and(|all| all.ledger().ready() > 0)
-    }
-
-    /// On a closed queue, gets wait for what is in flight, which may come back.
-    fn has_ended_for(&self, side: Side) -> bool {
-        self.header().is_closed() && !(side == Side::Get && self.may_come_back())
-    }
-
-    fn in_hand(&self) -> usize {
-        self.deliveries().map_or(0, |_| self.head().since(self.left()))
-    }
-
-    fn message_count(&self) -> Result<usize, BackendError> {
-        if self.deliveries().is_some() {
-            let (ledger, head, tail) = self.counts()?;
-            return self.unless_removed(tail.since(head) + ledger.ready() as usize);
-        }
-        self.header().len().map_or_else(|| Err(self.damage()), |len| self.unless_removed(len))
+    #[inline]
+    fn deliveries(&self) -> Option<&Deliveries> {
+        self.map.deliveries()
     }
 
     fn upkeep(&self, go_on: &dyn Fn() -> bool) {
@@ -222,6 +192,51 @@ unsafe impl Inheritable for Segment {
 
     fn slots(&self) -> &[Slot] {
         self.map.slots()
+    }
+}
+
+impl Acknowledging for Segment {
+    /// The head, and the one that takes the message.
+    type Next = (Position, Position);
+
+    fn find(directory: &Path, name: &QueueName) -> Option<Arc<Self>> {
+        ShmTransport::in_directory(directory).open_by_name(name).ok()
+    }
+
+    fn dead_letters(&self) -> Option<&DeadLetters<Self>> {
+        self.dead_letters.as_ref()
+    }
+
+    fn note(&self) -> &MoveNote {
+        &self.header().moving.0
+    }
+
+    fn copy_next(&self, message: &mut Vec<u8>) -> Result<Self::Next, GetRefusal> {
+        let ring = self.ring();
+        let head = ring.head();
+        ring.available(head)?;
+        let mut run = ring.run(head)?;
+        let len = ring.length(&run)?;
+        if len > message.capacity() {
+            return Err(GetRefusal::TooSmall(len));
+        }
+        ring.copy(&mut run, len, message)?;
+        Ok((head, run.position()))
+    }
+
+    fn take(&self, (head, next): Self::Next) {
+        self.ring().take(head, next);
+        if head.chunk() != next.chunk() {
+            self.memory_was_freed();
+        }
+    }
+
+    fn put_noted(&self, message: &[u8], write_note: impl FnOnce(u64)) -> Result<(), PutRefusal> {
+        let ring = self.ring();
+        let (tail, _) = free_tail(&ring)?;
+        let staged = ring.stage(tail, &[message], message.len())?;
+        write_note(self.header().totals().0);
+        ring.publish(tail, staged)
     }
 }
 
@@ -242,8 +257,6 @@ mod tests {
     use std::thread;
 
     use ipcq_core::{BackendErrorKind, GetFault, PutFault, QueueOptions, Wait};
-
-    use ipcq_core::os::two_lock::TwoLock;
 
     use super::*;
     use crate::run::record_header;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ipcq_core::os::deliveries::channel;
 use ipcq_core::os::directory::{Found, Location, Removal};
 use ipcq_core::os::ends::Ends;
 use ipcq_core::os::failure::Failure;
@@ -17,7 +18,6 @@ use ipcq_core::{
 };
 
 use crate::NAME;
-use crate::acknowledged::AcknowledgedChannel;
 use crate::position::MAX_CAPACITY;
 use crate::segment::Segment;
 use crate::storage::OPEN_FILES;
@@ -208,20 +208,12 @@ impl Transport for ShmTransport {
     }
 }
 
-/// A handle, of the type that the queue needs, in the process that made it.
+/// A handle in the process that made the queue.
 fn made(segment: Arc<Segment>) -> Arc<dyn Channel> {
-    handle(Handle::new(segment.clone()), segment)
+    channel(Handle::new(segment))
 }
 
-/// The same in a process that opened the queue.
+/// The same in a process that opened it.
 fn opened(segment: Arc<Segment>) -> Result<Arc<dyn Channel>, OpenError> {
-    Ok(handle(Handle::opened(segment.clone())?, segment))
-}
-
-fn handle(handle: Handle<Segment>, segment: Arc<Segment>) -> Arc<dyn Channel> {
-    if segment.deliveries().is_some() {
-        Arc::new(AcknowledgedChannel::new(handle, segment))
-    } else {
-        Arc::new(handle)
-    }
+    Ok(channel(Handle::opened(segment)?))
 }

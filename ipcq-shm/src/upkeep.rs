@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::thread;
 
+use ipcq_core::os::deliveries::Acknowledging;
 use ipcq_core::os::ends::Ends;
 use ipcq_core::os::reaper::{GIVE_WAY, Reaper, Reclaim};
 use ipcq_core::os::shared_queue::SharedQueue;

@@ -1,6 +1,7 @@
 //! Locking the putters' side of a queue after a death; the waiting itself is
 //! [`TwoSided`](ipcq_core::os::waiting::TwoSided)'s.
 
+use ipcq_core::os::deliveries::Acknowledging;
 use ipcq_core::os::lock::{NotLocked, RobustGuard};
 pub(crate) use ipcq_core::os::participants::Side;
 use ipcq_core::os::two_lock::TwoLock;

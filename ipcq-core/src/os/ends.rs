@@ -43,6 +43,9 @@ pub trait Ends {
     /// How many messages lie between `head` and `tail`.
     fn between(tail: u64, head: u64) -> usize;
 
+    /// How many messages had been put, or taken, when an end was `word`, modulo 2^30.
+    fn count(word: u64) -> u32;
+
     /// How many messages were put and taken since the queue was made.
     fn totals(&self) -> (u64, u64);
 

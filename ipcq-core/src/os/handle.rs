@@ -169,6 +169,11 @@ impl<Q: SharedQueue> Drop for Handle<Q> {
 }
 
 impl<Q: SharedQueue> Handle<Q> {
+    /// The queue.
+    pub(crate) const fn queue(&self) -> &Arc<Q> {
+        &self.queue
+    }
+
     /// Waits until nobody else in this process holds the queue, as the thread that gives memory back does for a moment:
     /// with the last handle the queue shall end before the caller goes on.
     fn wait_until_unused(&self) {

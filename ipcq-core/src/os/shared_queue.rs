@@ -12,8 +12,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use super::deliveries::Deliveries;
+use super::deliveries::unsettled::{self, Counts};
 use super::directory::{FileId, Found};
-use super::ends::Ends;
+use super::ends::{Ends, REMOVED};
 use super::event::Event;
 use super::failure::Failure;
 use super::fixed::{FIXED_WORDS, FLAGS_OFFSET, Fixed, Format, is_acknowledged};
@@ -91,24 +93,39 @@ pub trait SharedQueue: Reclaim + fmt::Debug {
         0
     }
 
+    /// What it has handed out, if messages are to be acknowledged.
+    fn deliveries(&self) -> Option<&Deliveries> {
+        None
+    }
+
     /// Whether there is room for one message more, at an instant inside the call.
     fn has_room(&self) -> bool {
-        !self.words().is_full(self.body().identity.capacity)
+        match self.deliveries() {
+            None => !self.words().is_full(self.body().identity.capacity),
+            Some(deliveries) => unsettled::has_room(self, deliveries),
+        }
     }
 
     /// Whether there is a message, at an instant inside the call.
     fn has_message(&self) -> bool {
-        !self.words().is_empty()
+        !self.words().is_empty() || self.deliveries().is_some_and(|all| all.ledger().ready() > 0)
     }
 
-    /// Whether callers on `side` will never be able to go on again.
-    fn has_ended_for(&self, _side: Side) -> bool {
-        self.words().is_closed()
+    /// Whether callers on `side` will never be able to go on again. On a closed queue, gets wait for what is in flight,
+    /// which may come back.
+    fn has_ended_for(&self, side: Side) -> bool {
+        self.words().is_closed() && !(side == Side::Get && self.may_come_back())
+    }
+
+    /// Whether a closed queue may still have something for getters that is in the hands of others.
+    fn may_come_back(&self) -> bool {
+        let is_removed = || self.words().tail_word().load(Ordering::SeqCst) & REMOVED != 0;
+        self.deliveries().is_some_and(|all| !is_removed() && unsettled::remaining(self, all) > 0)
     }
 
     /// How many messages there are beyond what getters can take now, and which take room: a hint.
     fn in_hand(&self) -> usize {
-        0
+        self.deliveries().map_or(0, |deliveries| unsettled::in_hand(self, deliveries))
     }
 
     /// Repairs what the dead left, and gives back what memory is free, for as long as the caller wants to `go_on`. Never
@@ -152,6 +169,9 @@ pub trait SharedQueue: Reclaim + fmt::Debug {
     /// # Errors
     /// When the queue is gone or damaged.
     fn message_count(&self) -> Result<usize, BackendError> {
+        if let Some(deliveries) = self.deliveries() {
+            return Counts::of(self, deliveries).and_then(|counts| self.unless_removed(counts.ready()));
+        }
         self.words().len().map_or_else(|| Err(self.damage()), |len| self.unless_removed(len))
     }
 

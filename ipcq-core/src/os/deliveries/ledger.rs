@@ -13,13 +13,16 @@ const READY_SHIFT: u32 = 13;
 const READY_MASK: u64 = (1 << (LEFT_SHIFT - READY_SHIFT)) - 1;
 const VERSION_MASK: u64 = (1 << READY_SHIFT) - 1;
 /// Counts of messages are modulo 2^30.
-const COUNT_MASK: u64 = (1 << 30) - 1;
+const COUNT_MASK: u64 = Ledger::COUNT as u64;
 
 /// The packed counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ledger(pub(super) u64);
 
 impl Ledger {
+    /// The bits of a count of messages.
+    pub const COUNT: u32 = (1 << 30) - 1;
+
     pub(super) const fn new(left: u64, ready: u32, version: u64) -> Self {
         Self(((left & COUNT_MASK) << LEFT_SHIFT) | ((ready as u64) << READY_SHIFT) | (version & VERSION_MASK))
     }
@@ -45,7 +48,7 @@ impl Ledger {
     /// How many are in flight or ready then.
     #[must_use]
     pub fn unsettled(self, taken: u32) -> u32 {
-        taken.wrapping_sub(self.left()) & ((1 << 30) - 1)
+        taken.wrapping_sub(self.left()) & Self::COUNT
     }
 
     /// The next state, with as many more that left, and `ready` in place of the ready ones. The version tells it from

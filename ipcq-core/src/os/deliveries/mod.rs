@@ -16,7 +16,13 @@
 //!
 //! # What others see
 //! Observers read the [`Ledger`] and the backend's head and tail. Putters count what is ready and in flight as well.
+//!
+//! The calls of such a queue are [`Acknowledging`]'s; a backend supplies the few steps that its own memory needs.
 
+mod acknowledge;
+mod acknowledging;
+mod channel;
+mod dead_letters;
 mod entry;
 mod heap;
 mod join;
@@ -27,12 +33,16 @@ mod mapping;
 mod moving;
 mod pool;
 mod settle;
+pub(super) mod unsettled;
 
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use self::acknowledging::Acknowledging;
+pub use self::channel::channel;
+pub use self::dead_letters::{DeadLetters, MoveNote};
 use self::layout::{BLOCKS_AT, Books, ENTRIES_AT, Entry, HOLDERS, SPAN, TAGS_AT};
 pub use self::ledger::Ledger;
 use self::mapping::Mapping;

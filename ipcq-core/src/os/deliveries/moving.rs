@@ -85,16 +85,22 @@ impl Store<'_> {
         self.books().moves.load(Ordering::Relaxed) > 0
     }
 
-    /// Settles the entries of dead movers; `has_arrived` says of a place and a number whether that message arrived.
-    pub fn settle_moves(&self, has_arrived: impl Fn(u32, u64) -> bool) {
+    /// Settles the entries of dead movers; `has_arrived` says of a place and a number whether that message arrived, if
+    /// that can be told yet. Returns whether all are settled.
+    pub fn settle_moves(&self, has_arrived: impl Fn(u32, u64) -> Option<bool>) -> bool {
+        let mut left = 0;
         for index in 0..self.entries() {
             let entry = self.entry(index);
             let state = entry.state();
             if state.is_held() && state.is_nobodys() {
-                self.settle_move(index, entry, has_arrived(index, entry.number()));
+                match has_arrived(index, entry.number()) {
+                    Some(has_arrived) => self.settle_move(index, entry, has_arrived),
+                    None => left += 1,
+                }
             }
         }
-        self.books().moves.store(0, Ordering::Relaxed);
+        self.books().moves.store(left, Ordering::Relaxed);
+        left == 0
     }
 
     fn settle_move(&self, index: u32, entry: &Entry, has_arrived: bool) {

@@ -1,34 +1,33 @@
-//! Acknowledged queues: what a get hands out is kept beside the ring until it is acknowledged.
+//! Acknowledged queues: what a get hands out is kept beside the queue until it is acknowledged.
 //!
-//! All of it is done under the getters' lock, by the steps that [`deliveries`](ipcq_core::os::deliveries) describes; its
-//! commit is, for a message of the ring, the store of `head` (H1), and for one that came back, the store of its entry's
-//! state.
+//! All of it is done under the getters' lock; its commit is, for a message of the backend, the store of its head, and for
+//! one that came back, the store of its entry's state.
 
 use std::io;
 
-use ipcq_core::os::deliveries::{NotYours, Store};
-use ipcq_core::os::ends::Ends;
-use ipcq_core::os::failure::Failure;
-use ipcq_core::os::lock::{RobustGuard, SLICE};
-use ipcq_core::os::refusal::{Damage, GetRefusal, Stuck};
-use ipcq_core::os::shared_queue::SharedQueue;
-use ipcq_core::os::two_lock::TwoLock;
-use ipcq_core::os::waiting::{Patience, TwoSided};
-use ipcq_core::{BackendError, BackendErrorKind, DeliveryFault, DeliveryTag, GetFault, JoinFault, Wait};
-
-use crate::dead_letters::DeadLetters;
-use crate::segment::Segment;
-use crate::wait::Side;
+use super::acknowledging::Acknowledging;
+use super::dead_letters::DeadLetters;
+use super::unsettled::{self, Counts};
+use super::{NotYours, Store};
+use crate::error::{BackendErrorKind, DeliveryFault, GetFault, JoinFault};
+use crate::os::ends::Ends;
+use crate::os::failure::Failure;
+use crate::os::lock::{NotLocked, RobustGuard, SLICE};
+use crate::os::participants::Side;
+use crate::os::refusal::{Damage, GetRefusal, Stuck};
+use crate::os::waiting::{Patience, TwoSided};
+use crate::transport::not_acknowledged;
+use crate::{BackendError, DeliveryTag, Wait};
 
 /// Whether a message that is taken is to be acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
+pub(super) enum Manner {
     Delivery,
     ForGood,
 }
 
 /// Why no message was handed out.
-enum Withheld {
+pub(super) enum Withheld {
     Refused(GetRefusal),
     NoRoom(io::Error),
 }
@@ -54,10 +53,11 @@ impl From<Stuck> for Withheld {
     }
 }
 
-impl Segment {
+/// The calls of a queue whose messages are acknowledged.
+pub(super) trait Calls: Acknowledging {
     /// Hands out the message with the lowest number; those that came back too often go to the dead letters instead, if
     /// that queue takes them.
-    pub(crate) fn get_delivery(&self, message: &mut Vec<u8>, wait: Wait) -> Result<DeliveryTag, GetFault> {
+    fn get_delivery(&self, message: &mut Vec<u8>, wait: Wait) -> Result<DeliveryTag, GetFault> {
         loop {
             let tag = self.get_as(Manner::Delivery, message, wait)?.ok_or_else(|| self.damaged())?;
             match self.dead_letters().filter(|dead_letters| dead_letters.are_due(tag.redeliveries)) {
@@ -69,7 +69,7 @@ impl Segment {
 
     /// Moves what was handed out to the dead letters; returns whether it is gone from here.
     #[cold]
-    fn has_gone_to(&self, dead_letters: &DeadLetters, tag: &DeliveryTag) -> Result<bool, GetFault> {
+    fn has_gone_to(&self, dead_letters: &DeadLetters<Self>, tag: &DeliveryTag) -> Result<bool, GetFault> {
         let has_gone = match dead_letters.take(self, tag, &mut Vec::new()) {
             Ok(has_moved) => has_moved,
             Err(DeliveryFault::Backend(error)) => return Err(error.into()),
@@ -83,7 +83,7 @@ impl Segment {
     }
 
     /// Takes it, for good.
-    pub(crate) fn get_for_good(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
+    fn get_for_good(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
         self.get_as(Manner::ForGood, message, wait).map(|_| ())
     }
 
@@ -94,15 +94,17 @@ impl Segment {
         wait: Wait,
     ) -> Result<Option<DeliveryTag>, GetFault> {
         let patience = Patience::default();
+        let mut undecided = false;
         loop {
             message.clear();
             let (guard, store) = self.lock_deliveries(wait, &patience)?;
             store.look_after_holders(false);
             if store.has_orphaned_moves()
+                && !undecided
                 && let Some(dead_letters) = self.dead_letters()
             {
                 drop(guard);
-                dead_letters.settle_moves(self);
+                undecided = !dead_letters.settle_moves(self);
                 continue;
             }
             match self.hand_out(store, manner, message) {
@@ -142,7 +144,7 @@ impl Segment {
         manner: Manner,
         message: &mut Vec<u8>,
     ) -> Result<Option<DeliveryTag>, Withheld> {
-        if self.header().is_removed() {
+        if self.words().is_removed() {
             return Err(GetRefusal::Closed.into());
         }
         let Some(len) = store.ready_len()? else { return self.hand_out_next(store, manner, message) };
@@ -161,42 +163,31 @@ impl Segment {
         }
     }
 
-    /// Hands out the next message of the ring.
+    /// Hands out the next message of the backend.
     fn hand_out_next(
         &self,
         store: Store<'_>,
         manner: Manner,
         message: &mut Vec<u8>,
     ) -> Result<Option<DeliveryTag>, Withheld> {
-        let (ring, head) = (self.ring(), self.head());
-        match ring.available(head) {
+        let next = match self.copy_next(message) {
             // Something in flight may come back.
             Err(GetRefusal::Closed) if !self.has_ended(Side::Get) => return Err(GetRefusal::Empty.into()),
-            available => available?,
+            next => next?,
         };
-        let mut run = ring.run(head)?;
-        let len = ring.length(&run)?;
-        if len > message.capacity() {
-            return Err(GetRefusal::TooSmall(len).into());
-        }
-        ring.copy(&mut run, len, message)?;
-        let next = run.position();
         let tag = match manner {
             Manner::Delivery => Some(store.keep_next(self.taken(), message, self.identity().lease)?),
             Manner::ForGood => None,
         };
-        ring.take(head, next);
+        self.take(next);
         if tag.is_none() {
             store.took_one();
-        }
-        if head.chunk() != next.chunk() {
-            self.memory_was_freed();
         }
         Ok(tag)
     }
 
     /// Removes the message of `tag` for good.
-    pub(crate) fn acknowledge(&self, tag: &DeliveryTag) -> Result<(), DeliveryFault> {
+    fn acknowledge(&self, tag: &DeliveryTag) -> Result<(), DeliveryFault> {
         let (guard, store) = self.lock_to_settle()?;
         let outcome = store.acknowledge(tag);
         let side = if outcome.is_ok() { Side::Put } else { Side::Get };
@@ -209,8 +200,9 @@ impl Segment {
     }
 
     /// Puts the message of `tag` back to its place, or among the dead letters when it came back too often.
-    pub(crate) fn give_back(&self, tag: &DeliveryTag) -> Result<(), DeliveryFault> {
-        let due = |dead_letters: &&DeadLetters| dead_letters.are_due(tag.redeliveries.saturating_add(1));
+    fn give_back(&self, tag: &DeliveryTag) -> Result<(), DeliveryFault> {
+        let due =
+            |dead_letters: &&DeadLetters<Self>| dead_letters.are_due(tag.redeliveries.saturating_add(1));
         if let Some(dead_letters) = self.dead_letters().filter(due)
             && dead_letters.take(self, tag, &mut Vec::new())?
         {
@@ -222,7 +214,7 @@ impl Segment {
         outcome.map_err(explain)
     }
 
-    pub(crate) fn lock_to_settle(&self) -> Result<(RobustGuard<'_>, Store<'_>), DeliveryFault> {
+    fn lock_to_settle(&self) -> Result<(RobustGuard<'_>, Store<'_>), DeliveryFault> {
         self.unless_removed(())?;
         self.lock_deliveries(Wait::Forever, &Patience::default()).map_err(|fault| match fault {
             GetFault::Backend(error) => error.into(),
@@ -231,86 +223,59 @@ impl Segment {
     }
 
     /// The getters' lock, with what its last holder left repaired.
-    pub(crate) fn lock_deliveries(
+    fn lock_deliveries(
         &self,
         wait: Wait,
         patience: &Patience,
     ) -> Result<(RobustGuard<'_>, Store<'_>), GetFault> {
-        let Some(store) = self.store() else { return Err(self.not_acknowledged().into()) };
-        let guard = self.lock_get(wait, patience, false)?;
-        if guard.is_recovered() {
-            store.rebuild(self.taken());
-        }
+        let Some(store) = self.store() else { return Err(not_acknowledged(self.identity()).into()) };
+        let locked = self.lock_of(Side::Get).lock_until(|| patience.deadline(wait));
+        let guard = locked.map_err(|NotLocked| self.no_getting(wait))?;
+        self.repair_gets(&guard).map_err(|stuck| self.explain_stuck(stuck))?;
         Ok((guard, store))
     }
 
-    pub(crate) fn store(&self) -> Option<Store<'_>> {
-        self.deliveries().map(|deliveries| deliveries.with(self.storage()))
-    }
-
-    /// The number of the next message that the ring will hand out.
-    fn taken(&self) -> u64 {
-        self.header().totals().1
-    }
-
     /// Wakes those whom it concerns when nothing is left in the queue after a message has left for good.
-    pub(crate) fn one_has_left(&self) {
+    fn one_has_left(&self) {
         let Some(deliveries) = self.deliveries() else { return };
-        let tail = self.tail();
-        if tail.since(self.left()) > 0 {
+        if unsettled::remaining(self, deliveries) > 0 {
             return;
         }
         if deliveries.settled().has_sleepers() {
             deliveries.settled().wake_all();
         }
-        if tail.is_closed() {
-            self.header().wake_everyone();
+        if self.words().is_closed() {
+            self.words().wake_everyone();
         }
     }
 
-    /// Puts back what dead holders had and what was kept for too long, and repairs what a dead owner of the lock left;
-    /// returns whether there was something. Never waits.
-    pub(crate) fn look_after_deliveries(&self) -> bool {
-        let Some((guard, store)) = self.try_lock_deliveries() else { return false };
-        let is_recovered = guard.is_recovered();
-        let found = store.look_after_holders(true);
-        guard.unlock_and_wake(TwoSided::event(self, Side::Get));
-        if store.has_orphaned_moves()
-            && let Some(dead_letters) = self.dead_letters()
-        {
-            dead_letters.settle_moves(self);
-        }
-        is_recovered || found
+    /// How many messages have been handed out and neither left nor come back. First repairs what a dead one left in the
+    /// middle of a step; never waits.
+    fn in_flight(&self) -> Result<usize, BackendError> {
+        let counts = self.counts()?;
+        self.unless_removed(counts.ledger.in_flight(counts.head) as usize)
     }
 
-    /// The getters' lock if nobody has it, with what its last holder left repaired.
-    pub(crate) fn try_lock_deliveries(&self) -> Option<(RobustGuard<'_>, Store<'_>)> {
-        let store = self.store()?;
-        let guard = self.header().get.0.lock.try_lock().ok()?;
-        if guard.is_recovered() {
-            store.rebuild(self.taken());
-        }
-        Some((guard, store))
+    /// How many messages left for good since the queue was made.
+    fn left_in_all(&self) -> Result<u64, BackendError> {
+        let counts = self.counts()?;
+        Ok(self.taken().saturating_sub(u64::from(counts.ledger.unsettled(counts.head))))
     }
 
-    /// Gives back memory that deliveries no longer need, a step of it; returns whether there may be more.
-    pub(crate) fn trim_deliveries(&self) -> bool {
-        if !self.deliveries_have_much() {
-            return false;
+    fn counts(&self) -> Result<Counts, BackendError> {
+        let Some(deliveries) = self.deliveries() else { return Err(not_acknowledged(self.identity())) };
+        if self.lock_of(Side::Get).is_orphaned() {
+            self.look_after_deliveries();
         }
-        let Some((_guard, store)) = self.try_lock_deliveries() else { return false };
-        store.trim()
-    }
-
-    /// Whether there is such memory.
-    pub(crate) fn deliveries_have_much(&self) -> bool {
-        self.store().is_some_and(|store| store.has_much())
+        Counts::of(self, deliveries)
     }
 
     /// Waits until every message put before has left for good.
-    pub(crate) fn join(&self, wait: Wait) -> Result<(), JoinFault> {
-        let Some(deliveries) = self.deliveries() else { return Err(self.not_acknowledged().into()) };
-        let end = self.header().totals().0;
+    fn join(&self, wait: Wait) -> Result<(), JoinFault> {
+        let Some(deliveries) = self.deliveries() else {
+            return Err(not_acknowledged(self.identity()).into());
+        };
+        let end = self.words().totals().0;
         let mut from = 0;
         loop {
             self.unless_removed(())?;
@@ -355,16 +320,11 @@ impl Segment {
         let what = "the memory to keep a message until it is acknowledged could not be had";
         Failure::new(what, source).with_kind(BackendErrorKind::NoRoom).into_backend(self.identity())
     }
-
-    #[cold]
-    pub(crate) fn not_acknowledged(&self) -> BackendError {
-        let what = "it was not made for acknowledged delivery";
-        BackendError::new(BackendErrorKind::Unsupported, self.identity(), what)
-            .with_advice("make it with `acknowledged`")
-    }
 }
 
-pub(crate) const fn explain(why: NotYours) -> DeliveryFault {
+impl<Q: Acknowledging> Calls for Q {}
+
+pub(super) const fn explain(why: NotYours) -> DeliveryFault {
     match why {
         NotYours::Expired => DeliveryFault::Expired,
         NotYours::Another => DeliveryFault::NotHeld,

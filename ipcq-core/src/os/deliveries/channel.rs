@@ -3,31 +3,37 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use ipcq_core::{
-    BackendError, Batch, Channel, DeliveryFault, DeliveryTag, GetFault, Identity, JoinFault, PutFault, Stat,
-    Wait,
-};
+use super::Deliveries;
+use super::acknowledge::Calls;
+use super::acknowledging::Acknowledging;
+use crate::error::{DeliveryFault, GetFault, JoinFault, PutFault};
+use crate::os::handle::Handle;
+use crate::os::shared_queue::SharedQueue;
+use crate::{BackendError, Batch, Channel, DeliveryTag, Identity, Stat, Wait};
 
-use ipcq_core::os::deliveries::Deliveries;
-use ipcq_core::os::handle::Handle;
-use ipcq_core::os::shared_queue::SharedQueue;
-
-use crate::segment::Segment;
-
-/// A handle, over one that puts and observes.
-#[derive(Debug)]
-pub(crate) struct AcknowledgedChannel {
-    handle: Handle<Segment>,
-    segment: Arc<Segment>,
-}
-
-impl AcknowledgedChannel {
-    pub(crate) const fn new(handle: Handle<Segment>, segment: Arc<Segment>) -> Self {
-        Self { handle, segment }
+/// `handle`, as the type that its queue needs.
+#[must_use]
+pub fn channel<Q: Acknowledging>(handle: Handle<Q>) -> Arc<dyn Channel> {
+    if handle.queue().deliveries().is_some() {
+        Arc::new(AcknowledgedChannel { handle })
+    } else {
+        Arc::new(handle)
     }
 }
 
-impl Channel for AcknowledgedChannel {
+/// A handle, over one that puts and observes.
+#[derive(Debug)]
+struct AcknowledgedChannel<Q: SharedQueue> {
+    handle: Handle<Q>,
+}
+
+impl<Q: Acknowledging> AcknowledgedChannel<Q> {
+    fn queue(&self) -> &Q {
+        self.handle.queue()
+    }
+}
+
+impl<Q: Acknowledging> Channel for AcknowledgedChannel<Q> {
     fn identity(&self) -> &Identity {
         self.handle.identity()
     }
@@ -41,27 +47,27 @@ impl Channel for AcknowledgedChannel {
     }
 
     fn get(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
-        self.segment.get_for_good(message, wait)
+        self.queue().get_for_good(message, wait)
     }
 
     fn get_delivery(&self, message: &mut Vec<u8>, wait: Wait) -> Result<DeliveryTag, GetFault> {
-        self.segment.get_delivery(message, wait)
+        self.queue().get_delivery(message, wait)
     }
 
     fn acknowledge(&self, tag: &DeliveryTag) -> Result<(), DeliveryFault> {
-        self.segment.acknowledge(tag)
+        self.queue().acknowledge(tag)
     }
 
     fn give_back(&self, tag: &DeliveryTag) -> Result<(), DeliveryFault> {
-        self.segment.give_back(tag)
+        self.queue().give_back(tag)
     }
 
     fn in_flight(&self) -> Result<usize, BackendError> {
-        self.segment.in_flight()
+        self.queue().in_flight()
     }
 
     fn join(&self, wait: Wait) -> Result<(), JoinFault> {
-        self.segment.join(wait)
+        self.queue().join(wait)
     }
 
     fn len(&self) -> Result<usize, BackendError> {
@@ -73,8 +79,8 @@ impl Channel for AcknowledgedChannel {
     }
 
     fn is_full(&self) -> Result<bool, BackendError> {
-        let is_full = !self.segment.has_room();
-        self.segment.unless_removed(is_full)
+        let is_full = !self.queue().has_room();
+        self.queue().unless_removed(is_full)
     }
 
     fn is_closed(&self) -> Result<bool, BackendError> {
@@ -87,10 +93,10 @@ impl Channel for AcknowledgedChannel {
 
     fn stat(&self) -> Result<Stat, BackendError> {
         let mut stat = self.handle.stat()?;
-        let segment = &self.segment;
-        stat.in_flight = segment.in_flight()?;
-        stat.gets = segment.left_in_all()?;
-        stat.redelivered = segment.deliveries().map_or(0, Deliveries::redelivered);
+        let queue = self.queue();
+        stat.in_flight = queue.in_flight()?;
+        stat.gets = queue.left_in_all()?;
+        stat.redelivered = queue.deliveries().map_or(0, Deliveries::redelivered);
         Ok(stat)
     }
 
