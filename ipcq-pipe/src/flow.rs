@@ -19,13 +19,13 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
-use ipcq_core::os::ends::{CLOSED, REMOVED};
+use ipcq_core::os::ends::{CLOSED, Ends, REMOVED};
 use ipcq_core::os::refusal::{Damage, GetRefusal, PutRefusal, Stuck};
 use ipcq_core::os::two_lock::PORTION;
 
 use crate::conduit::Storage;
 use crate::kernel::Pipe;
-use crate::layout::{COUNT, GetSide, PutSide};
+use crate::layout::{COUNT, GetSide, Header, PutSide};
 use crate::map::Map;
 use crate::pool::Pool;
 use crate::record::{self, Extents, HEADER, LARGE, max_extents};
@@ -107,15 +107,22 @@ impl<'a> Flow<'a> {
         let seen = &self.side().seen_head;
         let mut len = tail.since(seen.load(Ordering::Relaxed));
         if len >= self.capacity as u64 {
-            let head = self.head();
-            seen.store(head, Ordering::Relaxed);
-            len = tail.since(head);
+            let left = self.left(tail);
+            seen.store(left, Ordering::Relaxed);
+            len = tail.since(left);
         }
         let len = usize::try_from(len).map_err(|_| Damage)?;
         match self.capacity.checked_sub(len).ok_or(Damage)? {
             0 => Err(PutRefusal::Full),
             room => Ok((tail, room)),
         }
+    }
+
+    /// Which messages before `tail` have left for good: those before the head, unless messages are acknowledged.
+    fn left(&self, tail: Tail) -> u64 {
+        let Some(deliveries) = self.map.deliveries() else { return self.head() };
+        let remaining = deliveries.ledger().unsettled(Header::count(tail.0));
+        tail.count().wrapping_sub(u64::from(remaining)) & COUNT
     }
 
     /// Makes the record of message `number`, and stores what does not fit into it.

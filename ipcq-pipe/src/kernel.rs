@@ -2,11 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
 
 use interprocess::os::unix::unnamed_pipe;
 use ipcq_core::os::directory::{FileId, above_stdio};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, FdFlag, OFlag, SpliceFFlags, fcntl, openat, tee};
+use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::{read, write};
 
@@ -79,6 +81,25 @@ impl Pipe {
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Ok(0),
                 outcome => return outcome,
+            }
+        }
+    }
+
+    /// Reads `bytes` into the memory of `words`, all of them or none.
+    pub(crate) fn read_into(&self, words: &[AtomicU64], bytes: usize) -> Result<(), Errno> {
+        if bytes > size_of_val(words) {
+            return Err(Errno::EINVAL);
+        }
+        loop {
+            // SAFETY: the descriptor is open, and the kernel writes no more than `bytes` into the words, which are atomics
+            // and so may be written through a shared reference; others load them one by one.
+            #[allow(unsafe_code, reason = "nobody may have a reference to bytes that others write")]
+            let read = unsafe { libc::read(self.file.as_raw_fd(), words.as_ptr().cast_mut().cast(), bytes) };
+            match Errno::result(read).map(usize::try_from) {
+                Err(Errno::EINTR) => {}
+                Ok(Ok(read)) if read == bytes => return Ok(()),
+                Err(errno) => return Err(errno),
+                Ok(_) => return Err(Errno::EIO),
             }
         }
     }

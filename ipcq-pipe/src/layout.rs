@@ -8,6 +8,9 @@
 //! 68 MiB     the pool: blocks of 1 KiB for the messages that are too long for a record of the pipe
 //! ```
 //!
+//! In an acknowledged queue what is handed out comes before the pool (see
+//! [`deliveries`](ipcq_core::os::deliveries)): 16 GiB of the file, most of which are holes.
+//!
 //! The messages themselves are records in the pipe, and the two counts `tail` and `head` say which of them are in
 //! the queue. Everything that changes, changes by one atomic store; what a killed process leaves half done is found
 //! from the numbers of the records in the pipe, and from the tags: see [`recover`](crate::recover).
@@ -15,12 +18,14 @@
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use ipcq_core::os::deliveries::Ledger;
+use ipcq_core::os::deliveries::{Ledger, MoveNote};
 use ipcq_core::os::ends::{Ends, REMOVED, Words};
 use ipcq_core::os::event::Event;
 use ipcq_core::os::fixed::FIXED_WORDS;
 use ipcq_core::os::lock::RobustLock;
 use ipcq_core::os::mapping::{Apart, Layout};
+
+use crate::record::LARGE;
 
 /// Where the lengths begin.
 pub(crate) const LENGTHS_AT: usize = 1 << 16;
@@ -75,6 +80,10 @@ pub(crate) struct GetSide {
     pub(crate) seen_tail: AtomicU64,
 }
 
+/// A record that a getter of an acknowledged queue has read from the pipe, and keeps here until the head has passed it:
+/// see [`hand`](crate::hand).
+pub(crate) type Hand = [AtomicU64; LARGE / size_of::<u64>()];
+
 /// The first page of the control file.
 #[repr(C)]
 pub(crate) struct Header {
@@ -87,6 +96,8 @@ pub(crate) struct Header {
     pub(crate) head: Apart<AtomicU64>,
     pub(crate) not_empty: Apart<Event>,
     pub(crate) not_full: Apart<Event>,
+    pub(crate) moving: Apart<MoveNote>,
+    pub(crate) hand: Apart<Hand>,
 }
 
 /// The control file of a queue.

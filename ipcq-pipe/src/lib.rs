@@ -41,6 +41,7 @@
 //! | Q16 | numbers, lengths and places are checked; the pipe is never waited on |
 //! | Q17 | the pool reserves memory before it is touched; what a pipe cannot hold is refused when the queue is made |
 //! | Q19 | as every queue of this house: a record lock of a living process on the control file |
+//! | Q20, Q21 | what is handed out is kept beside the pipe, in the control file |
 //!
 //! # What happens when a participant is killed
 //!
@@ -51,6 +52,19 @@
 //! ever lost. A call that finds the queue full or empty, observers, and calls that sleep look whether a lock has been
 //! left by a dead one. A *stopped* participant keeps its lock: calls that do not wait say `Busy` after 10 ms, calls
 //! with a deadline say `Timeout` in time, and the others wait.
+//!
+//! # Acknowledged queues
+//!
+//! What an [`AcknowledgedQueue`] hands out is kept in the control file until it is acknowledged, and so is the one record
+//! that a getter has read and not taken yet: a getter that is killed, at whichever instruction, loses nothing. A holder
+//! that is killed loses what it has within 50 ms to those who wait, and to the next get otherwise (one that comes within
+//! 20 µs of the last look whether holders live may get a later message first); a stopped one keeps it. Leases are looked
+//! after as often.
+//!
+//! Dead letters go to the queue of that name in the same directory, whichever it is at the time; while it is full, closed
+//! or removed they are handed out again. Who has a queue by its name holds that of its dead letters, too, which so ends
+//! with it at the earliest. A process that inherited a named queue, and did not open it by its name, does not know
+//! where they go, and hands them out again.
 //!
 //! # What it costs
 //!
@@ -68,6 +82,9 @@
 //! | pipes of one user | `fs.pipe-user-pages-soft` pages (16384 by default) in all: 64 of the largest, 256 of queues with the default capacity; then there are only very small ones, and a queue that is asked to be larger is refused, with the largest capacity to be had and these two settings |
 //! | content of the pool | 16 GiB, the memory there is, and an eighth of a limited address space (`ulimit -v`) |
 //! | one message | 4 GiB - 1 |
+//! | messages in flight or come back | what the capacity allows, and 16 GiB |
+//! | processes that hold deliveries | 1024 at a time |
+//! | address space of an acknowledged queue, and length of its file | 32 GiB and 16 GiB more, nearly all of them holes |
 //! | processes that wait or are registered producers | 1024 at a time |
 //! | where | 64-bit Linux 5.16 or newer, one boot, one PID namespace; a file system with FIFOs |
 //!
@@ -84,6 +101,7 @@
 
 mod conduit;
 mod flow;
+mod hand;
 mod kernel;
 mod layout;
 mod map;
@@ -101,8 +119,8 @@ mod wait;
 pub use ipcq_core::codec;
 pub use ipcq_core::error;
 pub use ipcq_core::{
-    Batch, Bincode, Bytes, Capacity, Channel, Codec, Limit, Queue, QueueAddress, QueueName, QueueOptions,
-    Stat, Transport, Wait,
+    AcknowledgedQueue, Batch, Bincode, Bytes, Capacity, Channel, Codec, Delivery, Limit, Queue, QueueAddress,
+    QueueName, QueueOptions, Receipt, Stat, Transport, Wait,
 };
 pub use transport::PipeTransport;
 

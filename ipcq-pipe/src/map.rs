@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::AtomicU32;
 
+use ipcq_core::os::deliveries::Deliveries;
 use ipcq_core::os::mapping::Mapping;
 use ipcq_core::os::refusal::Damage;
 
@@ -13,19 +14,33 @@ use crate::record::Extent;
 
 /// The mapping of a control file.
 #[derive(Debug)]
-pub(crate) struct Map(pub(crate) Mapping<InBlocks>);
+pub(crate) struct Map {
+    mapping: Mapping<InBlocks>,
+    /// What an acknowledged queue has handed out.
+    deliveries: Option<Deliveries>,
+}
 
 impl Map {
+    pub(crate) const fn new(mapping: Mapping<InBlocks>, deliveries: Option<Deliveries>) -> Self {
+        Self { mapping, deliveries }
+    }
+
+    /// What the queue has handed out, if it is an acknowledged one.
+    #[inline]
+    pub(crate) const fn deliveries(&self) -> Option<&Deliveries> {
+        self.deliveries.as_ref()
+    }
+
     /// Place `index` of the lengths, taken modulo their number.
     #[inline]
     pub(crate) fn length(&self, index: usize) -> &AtomicU32 {
-        self.0.word::<LENGTHS_AT, MAX_CAPACITY>(index)
+        self.mapping.word::<LENGTHS_AT, MAX_CAPACITY>(index)
     }
 
     /// The tag of `block`, taken modulo the number of blocks.
     #[inline]
     pub(crate) fn tag(&self, block: u32) -> &AtomicU32 {
-        self.0.word::<TAGS_AT, { MAX_BLOCKS as usize }>(block as usize)
+        self.mapping.word::<TAGS_AT, { MAX_BLOCKS as usize }>(block as usize)
     }
 
     /// Copies `bytes` to the place `at` in `extent`.
@@ -40,7 +55,7 @@ impl Map {
         if !fits {
             return Err(Damage);
         }
-        let memory = self.0.units(extent.first, extent.blocks, storage)?;
+        let memory = self.mapping.units(extent.first, extent.blocks, storage)?;
         // SAFETY: `at` lies inside the extent.
         let to = unsafe { memory.add(at) };
         // SAFETY: the bytes end inside the extent, and no reference to the mapping's bytes exists anywhere.
@@ -60,7 +75,7 @@ impl Map {
         if !fits {
             return Err(Damage);
         }
-        let from = self.0.units(extent.first, extent.blocks, storage)?;
+        let from = self.mapping.units(extent.first, extent.blocks, storage)?;
         let old_len = buffer.len();
         // SAFETY: the length is at most the capacity.
         let to = unsafe { buffer.as_mut_ptr().add(old_len) };
@@ -78,6 +93,6 @@ impl Deref for Map {
 
     #[inline]
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.mapping
     }
 }

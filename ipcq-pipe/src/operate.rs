@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use ipcq_core::os::deliveries::Acknowledging;
 use ipcq_core::os::lock::{NotLocked, RobustGuard};
 use ipcq_core::os::refusal::{GetRefusal, PutRefusal};
 use ipcq_core::os::shared_queue::SharedQueue;
@@ -155,7 +156,7 @@ impl TwoLock for Conduit {
         for side in [Side::Get, Side::Put] {
             settled |= self.is_orphaned(side) && self.settle_orphan(side);
         }
-        settled
+        settled | self.look_after_deliveries()
     }
 }
 

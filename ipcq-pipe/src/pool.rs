@@ -17,7 +17,7 @@ use ipcq_core::os::refusal::{Damage, Stuck};
 
 use crate::conduit::Storage;
 use crate::kernel::PAGE;
-use crate::layout::{BLOCK, COUNT, POOL_AT, PutSide, TAGS_AT};
+use crate::layout::{BLOCK, COUNT, PutSide, TAGS_AT};
 use crate::map::Map;
 use crate::record::{Extent, Extents};
 
@@ -137,7 +137,7 @@ impl Pool<'_> {
     pub(crate) fn warm(&self, extents: &Extents) -> io::Result<()> {
         self.cold(extents).try_for_each(|run| {
             self.mark(run, UNSURE);
-            self.storage.reserve(place(run.first), bytes(run))
+            self.storage.reserve(self.map.place(run.first), bytes(run))
         })
     }
 
@@ -180,7 +180,7 @@ impl Pool<'_> {
     fn reserve(&self, first: u32, count: u32) -> io::Result<()> {
         let (at, len) = tag_pages(first, first + count);
         self.storage.reserve(at, len)?;
-        let reserved = self.storage.reserve(place(first), count as usize * BLOCK);
+        let reserved = self.storage.reserve(self.map.place(first), count as usize * BLOCK);
         reserved.inspect_err(|_| self.storage.release(at, len))
     }
 
@@ -188,7 +188,7 @@ impl Pool<'_> {
     fn release(&self, first: u32, end: u32) {
         let (at, len) = tag_pages(first, end.max(first));
         self.storage.release(at, len);
-        self.storage.release(place(first), end.saturating_sub(first) as usize * BLOCK);
+        self.storage.release(self.map.place(first), end.saturating_sub(first) as usize * BLOCK);
     }
 
     /// Forgets what was given to a message that did not come to be.
@@ -290,7 +290,7 @@ impl Pool<'_> {
     /// Gives the memory of free blocks back. They are marked first: who finds them reserves it again.
     fn cool(&self, run: Extent) {
         self.mark(run, UNSURE);
-        self.storage.release(place(run.first), bytes(run));
+        self.storage.release(self.map.place(run.first), bytes(run));
         self.mark(run, COLD);
     }
 
@@ -385,8 +385,4 @@ fn take(run: Extent, extents: &mut Extents) -> u32 {
 
 const fn bytes(run: Extent) -> usize {
     run.blocks as usize * BLOCK
-}
-
-const fn place(block: u32) -> usize {
-    POOL_AT + block as usize * BLOCK
 }

@@ -94,7 +94,7 @@ impl Flow<'_> {
     }
 
     /// The last 32 bits of the number of the first record in the pipe.
-    fn first(&self, peek: &Peek) -> Result<Option<u32>, Stuck> {
+    pub(crate) fn first(&self, peek: &Peek) -> Result<Option<u32>, Stuck> {
         match peek.first(self.pipe, self.record) {
             Ok((_, 0)) => Ok(None),
             Ok((record, read)) if read == self.record => Ok(Some(record::number(&record))),

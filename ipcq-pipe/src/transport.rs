@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ipcq_core::os::deliveries::{Acknowledging, channel};
 use ipcq_core::os::directory::{FileId, Found, Location, QueueDirectory, Removal};
 use ipcq_core::os::ends::Ends;
 use ipcq_core::os::failure::Failure;
@@ -79,6 +80,41 @@ impl PipeTransport {
         })
     }
 
+    /// The queue that has this name now.
+    pub(crate) fn open_by_name(&self, name: &QueueName) -> Result<Arc<Conduit>, OpenError> {
+        let (directory, found) = self.home.find(name)?;
+        let conduit = self.open_conduit(name, &directory, &found)?;
+        if conduit.header().is_removed() {
+            Err(OpenError::missing(self.home.label(name)))
+        } else {
+            Ok(conduit)
+        }
+    }
+
+    /// Makes the queue `dead` for the dead letters of a queue `name` that is about to be made, or finds the one that
+    /// there is: it may be held by others.
+    fn make_dead_letters(
+        &self,
+        name: &QueueName,
+        dead: &QueueName,
+        options: &QueueOptions,
+    ) -> Result<Arc<Conduit>, CreateError> {
+        options.settle(NAME, &self.capabilities())?;
+        if self.open_by_name(name).is_ok() {
+            return Err(CreateError::exists(self.home.label(name)));
+        }
+        let mut attempts = 0..ATTEMPTS;
+        loop {
+            match self.make(dead, &options.of_dead_letters()) {
+                Err(CreateError::Exists { .. }) if attempts.next().is_some() => {}
+                made => return made,
+            }
+            if let Ok(found) = self.open_by_name(dead) {
+                return Ok(found);
+            }
+        }
+    }
+
     /// Makes the files of the queue `name`, and gives the control file its name last.
     fn make(&self, name: &QueueName, options: &QueueOptions) -> Result<Arc<Conduit>, CreateError> {
         let label = self.home.label(name);
@@ -138,16 +174,23 @@ impl Transport for PipeTransport {
 
     fn capabilities(&self) -> Capabilities {
         let most = size::largest();
-        let can = Capabilities::new(Lifetime::WhileAnyHandle, most, u32::MAX as usize);
+        let can = Capabilities::new(Lifetime::WhileAnyHandle, most, u32::MAX as usize).with_acknowledged();
         if most < MAX_CAPACITY { can.with_capacity_setting(size::MAX_SIZE_SETTING) } else { can }
     }
 
     fn create(&self, name: &QueueName, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {
-        Ok(Arc::new(Handle::new(self.make(name, options)?)))
+        let dead_letters = options.dead_letter_name(name)?;
+        let dead_letters =
+            dead_letters.map(|dead| self.make_dead_letters(name, &dead, options)).transpose()?;
+        let conduit = self.make(name, options)?;
+        if let (Some(of_conduit), Some(dead_letters)) = (conduit.dead_letters(), dead_letters) {
+            of_conduit.hold(Some(dead_letters));
+        }
+        Ok(channel(Handle::new(conduit)))
     }
 
     fn create_anonymous(&self, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {
-        let capacity = options.settle(NAME, &self.capabilities())?;
+        let capacity = options.settle_anonymous(NAME, &self.capabilities())?;
         let identity = self.home.new_identity(None, capacity, options)?;
         let label = identity.to_string();
         let make = || -> Result<Arc<Conduit>, Failure> {
@@ -161,16 +204,16 @@ impl Transport for PipeTransport {
                 .map_err(|source| Failure::new("its memory could not be sealed", source))?;
             Ok(conduit)
         };
-        Ok(Arc::new(Handle::new(make().map_err(|failure| failure.into_backend(label))?)))
+        Ok(channel(Handle::new(make().map_err(|failure| failure.into_backend(label))?)))
     }
 
     fn open(&self, name: &QueueName) -> Result<Arc<dyn Channel>, OpenError> {
-        let (directory, found) = self.home.find(name)?;
-        let conduit = self.open_conduit(name, &directory, &found)?;
-        if conduit.header().is_removed() {
-            return Err(OpenError::missing(self.home.label(name)));
+        let conduit = self.open_by_name(name)?;
+        // Who has a queue holds that of its dead letters, too.
+        if let Some(dead_letters) = conduit.dead_letters() {
+            let _ = dead_letters.queue();
         }
-        Ok(Arc::new(Handle::opened(conduit)?))
+        Ok(channel(Handle::opened(conduit)?))
     }
 
     fn inherited(&self, number: usize) -> Result<Arc<dyn Channel>, OpenError> {
@@ -183,7 +226,7 @@ impl Transport for PipeTransport {
                 inherited_pipe(&unowned, id, &label)?.ok_or_else(not_shared)
             })
         })?;
-        Ok(Arc::new(Handle::opened(conduit)?))
+        Ok(channel(Handle::opened(conduit)?))
     }
 
     fn remove(&self, name: &QueueName) -> Result<(), RemoveError> {

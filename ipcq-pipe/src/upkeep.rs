@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::thread;
 
+use ipcq_core::os::deliveries::Acknowledging;
 use ipcq_core::os::ends::Ends;
 use ipcq_core::os::reaper::{GIVE_WAY, Reaper, Reclaim};
 use ipcq_core::os::shared_queue::SharedQueue;
@@ -11,6 +12,7 @@ use ipcq_core::os::two_lock::TwoLock;
 
 use crate::conduit::Conduit;
 use crate::pool::{KEEP, Live, WARM};
+use crate::wait::Side;
 
 impl Conduit {
     /// Repairs what the dead left, and gives back what memory is free beyond [`KEEP`], for as long as the caller
@@ -48,18 +50,20 @@ impl Reclaim for Conduit {
     }
 
     fn has_much(&self) -> bool {
-        self.flow().pool().has_much(self.flow().head())
+        self.flow().pool().has_much(self.flow().head()) || self.deliveries_have_much()
     }
 
     fn trim(&self, keep: u32) -> Option<bool> {
         let guard = self.header().put.0.lock.try_lock().ok()?;
         let flow = self.flow();
         if guard.is_recovered() {
-            flow.recover_tail().ok()?;
+            self.recover(Side::Put).ok()?;
         }
         // The head first: what is taken meanwhile counts as in use, and is free the next time.
         let head = flow.head();
-        Some(flow.pool().trim(keep, Live { head, tail: flow.tail().count() }))
+        let more = flow.pool().trim(keep, Live { head, tail: flow.tail().count() });
+        drop(guard);
+        Some(self.trim_deliveries() || more)
     }
 
     /// How many blocks were ever given out.

@@ -3,8 +3,10 @@
 
 use std::sync::atomic::Ordering;
 
+use ipcq_core::os::deliveries::Acknowledging;
 pub(crate) use ipcq_core::os::participants::Side;
 use ipcq_core::os::refusal::Stuck;
+use ipcq_core::os::shared_queue::SharedQueue;
 use ipcq_core::os::two_lock::TwoLock;
 use ipcq_core::os::waiting::TwoSided;
 
@@ -15,10 +17,25 @@ impl Conduit {
     #[cold]
     pub(crate) fn recover(&self, side: Side) -> Result<(), Stuck> {
         match side {
-            Side::Put => self.flow().recover_tail()?,
+            Side::Put => {
+                self.flow().recover_tail()?;
+                self.settle_note();
+            }
+            Side::Get if self.deliveries().is_some() => self.recover_deliveries()?,
             Side::Get => self.flow().recover_head()?,
         }
         self.event(side.other()).wake_all();
+        Ok(())
+    }
+
+    /// Repairs what a dead getter of an acknowledged queue left: the head is what it stored.
+    #[cold]
+    fn recover_deliveries(&self) -> Result<(), Stuck> {
+        let dirty = &self.header().get.0.dirty;
+        dirty.store(1, Ordering::Relaxed);
+        self.flow().recover_hand()?;
+        self.rebuild();
+        dirty.store(0, Ordering::Relaxed);
         Ok(())
     }
 

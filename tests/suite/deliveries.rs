@@ -1,4 +1,4 @@
-//! Every generated script on an acknowledged queue comes to the same on the model, in memory and in shared memory, step by
+//! Every generated script on an acknowledged queue comes to the same on the model, in memory, in shared memory and over pipes, step by
 //! step; holders that die in it are processes that are killed.
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipcq_core::Transport;
 use ipcq_core::conformance::Watchdog;
 use ipcq_core::memory::MemoryTransport;
-use ipcq_tests::deliveries::{check, hold, script};
+use ipcq_tests::deliveries::{Script, check, hold, script};
 use proptest::prelude::*;
 
 use crate::place::Place;
@@ -33,13 +33,23 @@ proptest! {
 
     #[test]
     fn deliveries_in_shared_memory_agree_with_the_model(script in script(STEPS)) {
-        let place = Place::new("shm");
-        let _watchdog = Watchdog::start("a script in shared memory", Duration::from_secs(60));
-        let die = |count: usize| {
-            let mut holder = place.start("hold", &["q", &count.to_string()]);
-            assert_eq!(holder.hear(), "held");
-            holder.kill();
-        };
-        check(&*place.transport, &script, die).map_err(TestCaseError::fail)?;
+        agree("shm", &script).map_err(TestCaseError::fail)?;
     }
+
+    #[test]
+    fn deliveries_over_pipes_agree_with_the_model(script in script(STEPS)) {
+        agree("pipe", &script).map_err(TestCaseError::fail)?;
+    }
+}
+
+/// Runs a script with holders that are processes.
+fn agree(transport: &str, script: &Script) -> Result<(), String> {
+    let place = Place::new(transport);
+    let _watchdog = Watchdog::start(&format!("a script on {transport}"), Duration::from_secs(60));
+    let die = |count: usize| {
+        let mut holder = place.start("hold", &["q", &count.to_string()]);
+        assert_eq!(holder.hear(), "held");
+        holder.kill();
+    };
+    check(&*place.transport, script, die)
 }

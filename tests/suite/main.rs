@@ -4,6 +4,10 @@
 mod agreement;
 // Generated scripts on acknowledged queues come to the same, too.
 mod deliveries;
+// Processes that hold deliveries, stopped, forked and inherited.
+mod holders;
+// Whatever is written over deliveries crashes and hangs nobody.
+mod hostile_deliveries;
 // The upper bounds of the contract, all in one file.
 mod bounds;
 // Real processes that all wait for the same thing get their shares of it.

@@ -10,10 +10,19 @@ const JOBS: usize = 1_000_000;
 
 #[test]
 fn q20_no_job_is_lost_with_its_worker_shm() {
+    no_job_is_lost_with_its_worker("shm");
+}
+
+#[test]
+fn q20_no_job_is_lost_with_its_worker_pipe() {
+    no_job_is_lost_with_its_worker("pipe");
+}
+
+fn no_job_is_lost_with_its_worker(backend: &str) {
     let set = std::env::var("IPCQ_STORM_JOBS").ok();
     let jobs = set.map_or(JOBS, |text| text.parse().expect("IPCQ_STORM_JOBS is a whole number"));
     let limit = Duration::from_secs(120 + jobs as u64 / 2000);
-    let outcome = laboratory::run(&["jobs", &jobs.to_string(), "shm"], limit);
+    let outcome = laboratory::run(&["jobs", &jobs.to_string(), backend], limit);
     assert_eq!(outcome.number("jobs"), jobs);
     assert!(outcome.number("kills") > 0, "nobody was killed");
 }

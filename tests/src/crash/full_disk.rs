@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ipcq_core::{
-    Batch, Channel, CreateError, Lifetime, OpenError, PutFault, QueueName, QueueOptions, Transport, Wait,
+    Batch, Channel, CreateError, GetFault, Lifetime, OpenError, PutFault, QueueName, QueueOptions, Transport,
+    Wait,
 };
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sched::CloneFlags;
@@ -46,6 +47,7 @@ pub fn full_disk(make: impl FnOnce(&Path) -> Box<dyn Transport>, directory: &Pat
     disk.fill_given_back()?;
     disk.fill_in_a_batch()?;
     disk.create_on_a_full_disk()?;
+    disk.hand_out_on_a_full_disk()?;
     let holes = disk.open_with_holes()?;
     survey(&mut cell, &[Vec::new()])?;
     cell.clear()?;
@@ -182,6 +184,36 @@ impl Disk<'_, '_> {
         let made = self.cell.transport().create(&other, &QueueOptions::new());
         let _held = made.map_err(|error| format!("with room again create says: {error}"))?;
         self.cell.transport().remove(&other).map_err(|error| error.to_string())
+    }
+
+    /// A message that cannot be kept until it is acknowledged stays where it is.
+    fn hand_out_on_a_full_disk(&self) -> Result<(), String> {
+        let name = QueueName::new("handed").map_err(|error| error.to_string())?;
+        let transport = self.cell.transport();
+        let made = transport.create(&name, &QueueOptions::new().acknowledged(true));
+        let queue = made.map_err(|error| error.to_string())?;
+        let (first, bytes) = (message(1, 1 << 20), &mut Vec::new());
+        for message in [first, message(2, 100)] {
+            queue.put(&[&message.bytes()], Wait::No).map_err(|fault| fault.to_string())?;
+        }
+        let filler = self.take_all_room()?;
+        for _ in 0..3 {
+            let begin = Instant::now();
+            match queue.get_delivery(bytes, Wait::timeout(PATIENCE)) {
+                Err(GetFault::Backend(error)) if error.is_no_room() && begin.elapsed() < AT_ONCE => {}
+                other => return Err(format!("on a full disk {other:?} after {:?}", begin.elapsed())),
+            }
+            let counts = (queue.len().ok(), queue.in_flight().ok());
+            if counts != (Some(2), Some(0)) {
+                return Err(format!("after that there are {counts:?}"));
+            }
+        }
+        std::fs::remove_file(filler).map_err(|error| error.to_string())?;
+        let tag = queue.get_delivery(bytes, Wait::No).map_err(|fault| fault.to_string())?;
+        if Message::read(bytes)? != first || tag.redeliveries != 0 {
+            return Err("with room again another message was handed out".to_owned());
+        }
+        transport.remove(&name).map_err(|error| error.to_string())
     }
 
     /// A segment with holes in it, as somebody may make one; returns how many kinds of hole were tried. Queues of other

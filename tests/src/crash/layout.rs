@@ -75,10 +75,18 @@ const PIPE: Layout = Layout {
         ("head", 0x280, 8),
         ("not_empty", 0x300, 4),
         ("not_full", 0x380, 4),
+        ("moving", 0x400, 28),
+        ("hand", 0x480, 128),
     ],
     least: Some(POOL),
     parts: &[("slot", PAGE), ("length", 64 * KIB), ("tag", 4160 * KIB), ("block", POOL)],
     bulk: &["length", "tag", "block"],
+};
+
+/// The same with what is handed out, which comes before the blocks.
+const PIPE_ACKNOWLEDGED: Layout = Layout {
+    looks: &[(0, 68 * KIB), (4160 * KIB, 16), (POOL, 5 * KIB), (POOL + 8 * KIB, KIB), (POOL + 32 * KIB, KIB)],
+    ..PIPE
 };
 
 impl Layout {
@@ -89,7 +97,11 @@ impl Layout {
 
     /// The layout of a queue, which may be acknowledged.
     pub(super) fn of_queue(transport: &str, acknowledged: bool) -> &'static Self {
-        if acknowledged { &SHM_ACKNOWLEDGED } else { Self::of(transport) }
+        match transport {
+            "pipe" if acknowledged => &PIPE_ACKNOWLEDGED,
+            _ if acknowledged => &SHM_ACKNOWLEDGED,
+            _ => Self::of(transport),
+        }
     }
 
     /// What is at `at`: a word of the header, or a part of the file.

@@ -1,7 +1,7 @@
 //! Processes that fork and use on both sides what was opened before.
 
 use ipcq_core::conformance::Watchdog;
-use ipcq_core::{Queue, Transport};
+use ipcq_core::{DeliveryFault, Queue, Transport, Wait};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
@@ -25,6 +25,34 @@ pub(super) fn wait_on_both_sides(transport: &dyn Transport, queue: &str) -> Play
     let child = in_child(|| tell(&queue))?;
     tell(&queue)?;
     ended_well(child)
+}
+
+/// Holds the first message, and a child the second, which it does not settle before it ends. Neither can settle what the
+/// other has.
+pub(super) fn hold_on_both_sides(transport: &dyn Transport, queue: &str) -> Played {
+    let queue = transport.open(&queue.parse()?)?;
+    let own = queue.get_delivery(&mut Vec::new(), Wait::No)?;
+    let child = in_child(|| {
+        for settled in [queue.acknowledge(&own), queue.give_back(&own)] {
+            if !matches!(settled, Err(DeliveryFault::NotHeld)) {
+                return Err(format!("a child settles what its parent has: {settled:?}").into());
+            }
+        }
+        let second = queue.get_delivery(&mut Vec::new(), Wait::No)?;
+        if second.redeliveries == 0 && queue.in_flight()? == 2 {
+            Ok(())
+        } else {
+            Err(format!("the child has {second:?}").into())
+        }
+    })?;
+    ended_well(child)?;
+    let second = queue.get_delivery(&mut Vec::new(), Wait::No)?;
+    if second.redeliveries != 1 {
+        return Err(format!("after the child's end there is {second:?}").into());
+    }
+    queue.acknowledge(&own)?;
+    queue.acknowledge(&second)?;
+    Ok(())
 }
 
 fn put_all(queue: &Queue<(u8, u32)>, side: u8) -> Played {

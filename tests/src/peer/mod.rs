@@ -42,10 +42,12 @@ pub fn play(arguments: &[String]) -> Played {
         ("pass-on-inherited", [text]) => passing::pass_on_inherited(transport, text),
         ("answer", [carrier]) => passing::answer(transport, carrier),
         ("fork", [queue]) => fork::put_on_both_sides(transport, queue),
+        ("fork-holding", [queue]) => fork::hold_on_both_sides(transport, queue),
         ("fork-waiting", [queue]) => fork::wait_on_both_sides(transport, queue),
         ("share-of-puts", [queue]) => share::puts(transport, queue),
         ("share-of-gets", [queue]) => share::gets(transport, queue),
         ("hold", [queue, count]) => waiting::with_deliveries(transport, queue, count.parse()?),
+        ("hold-inherited", [count]) => waiting::with_inherited_deliveries(transport, count.parse()?),
         ("wait", [queue]) => waiting::for_a_message(transport, queue),
         ("wait-and-time", [queue]) => waiting::for_messages_and_tell_when(transport, queue),
         ("wait-despite-signals", [queue, millis]) => {

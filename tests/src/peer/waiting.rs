@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ipcq_core::{Queue, Transport};
+use ipcq_core::{Channel, Queue, Transport};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use super::{Played, say};
@@ -18,8 +18,16 @@ pub(super) fn for_a_message(transport: &dyn Transport, queue: &str) -> Played {
 
 /// Is handed out up to `count` messages, and holds them until its input ends.
 pub(super) fn with_deliveries(transport: &dyn Transport, queue: &str, count: usize) -> Played {
-    let queue = transport.open(&queue.parse()?)?;
-    let held = crate::deliveries::hold(&*queue, count);
+    hold(&*transport.open(&queue.parse()?)?, count)
+}
+
+/// The same with the queue that this process inherited first.
+pub(super) fn with_inherited_deliveries(transport: &dyn Transport, count: usize) -> Played {
+    hold(&*transport.inherited(0)?, count)
+}
+
+fn hold(queue: &dyn Channel, count: usize) -> Played {
+    let held = crate::deliveries::hold(queue, count);
     say("held")?;
     std::io::stdin().read_line(&mut String::new())?;
     drop(held);

@@ -6,11 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use ipcq_core::conformance::Watchdog;
-use ipcq_core::{Channel, DeliveryTag, QueueName, QueueOptions, Transport, Wait};
-use ipcq_shm::ShmTransport;
+use ipcq_core::{Channel, DeliveryTag, QueueName, QueueOptions, Wait};
+use ipcq_tests::transports::transport;
 
-/// Where the deliveries begin, and how far what is used of their words goes: see `layout.rs` here and in core.
-const DELIVERIES_AT: u64 = 2112 << 10;
+/// Where the deliveries begin: see `layout.rs` of the backends.
+const IN_MEMORY: u64 = 2112 << 10;
+const IN_PIPES: u64 = (68 << 20) + (64 << 10);
+/// How far what is used of their words goes: see `layout.rs` in core.
 const ENTRIES: u64 = 32 << 10;
 const HEAP: u64 = ENTRIES + (64 << 20);
 const TAGS: u64 = HEAP + (4 << 20);
@@ -55,37 +57,49 @@ fn use_it(queue: &dyn Channel, held: &mut Vec<DeliveryTag>, random: &mut u64) {
     }
 }
 
-fn round(directory: &Path, seed: u64) {
+fn round(backend: &str, at_all: u64, directory: &Path, seed: u64) {
     let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let transport = ShmTransport::in_directory(directory);
+    let transport = transport(backend, directory).expect("a backend of this name");
     let name: QueueName = "q".parse().expect("a legal name");
     let options = QueueOptions::new().capacity(50).acknowledged(true).lease(Duration::from_millis(1));
     let queue = transport.create(&name, &options).expect("a fresh name is free");
     let mut held = Vec::new();
     use_it(&*queue, &mut held, &mut random);
-    let file = File::options().write(true).open(directory.join("q.shm")).expect("the queue's file");
+    let file =
+        File::options().write(true).open(directory.join(format!("q.{backend}"))).expect("the queue's file");
     for _ in 0..4 {
         for _ in 0..=next(&mut random) % 4 {
             let (at, words, len) = TARGETS[(next(&mut random) % 5) as usize];
-            let at = DELIVERIES_AT + at + next(&mut random) % words * len as u64;
+            let at = at_all + at + next(&mut random) % words * len as u64;
             let bytes = word(&mut random).to_le_bytes();
             file.write_all_at(&bytes[..len], at).expect("the queue's file can be written");
         }
         use_it(&*queue, &mut held, &mut random);
     }
-    drop(queue);
-    // Refused, or as good as any other.
-    if let Ok(again) = transport.open(&name) {
-        use_it(&*again, &mut held, &mut random);
+    if backend == "shm" {
+        drop(queue);
+        // Refused, or as good as any other.
+        if let Ok(again) = transport.open(&name) {
+            use_it(&*again, &mut held, &mut random);
+        }
     }
     transport.remove(&name).expect("what cannot be opened can be removed");
 }
 
-#[test]
-fn q16_whatever_is_written_over_deliveries_crashes_and_hangs_nobody() {
+fn rounds(backend: &str, at: u64) {
     let directory = tempfile::tempdir_in("/dev/shm").expect("a directory in memory");
     for seed in 1..=ROUNDS {
         let _watchdog = Watchdog::start(&format!("round {seed}"), Duration::from_secs(20));
-        round(directory.path(), seed);
+        round(backend, at, directory.path(), seed);
     }
+}
+
+#[test]
+fn q16_whatever_is_written_over_deliveries_crashes_and_hangs_nobody_shm() {
+    rounds("shm", IN_MEMORY);
+}
+
+#[test]
+fn q16_whatever_is_written_over_deliveries_crashes_and_hangs_nobody_pipe() {
+    rounds("pipe", IN_PIPES);
 }
