@@ -68,3 +68,74 @@ impl Flow<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::forget;
+    use std::sync::Arc;
+    use std::thread;
+
+    use ipcq_core::os::deliveries::channel;
+    use ipcq_core::os::handle::Handle;
+    use ipcq_core::os::two_lock::TwoLock;
+    use ipcq_core::{Capacity, Identity, QueueOptions, Wait};
+
+    use super::*;
+    use crate::conduit::Conduit;
+    use crate::kernel::Pipe;
+    use crate::size;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    /// An acknowledged queue with two messages.
+    fn conduit() -> Result<Arc<Conduit>, Box<dyn std::error::Error>> {
+        let pipe = Pipe::unnamed()?;
+        let settled = size::settle(&pipe, 8, Capacity::Exactly(8))?;
+        let options = QueueOptions::new().acknowledged(true);
+        let identity = Identity::new(crate::NAME, None, 1, 8, &options);
+        let conduit = Conduit::create(tempfile::tempfile_in("/dev/shm")?.into(), pipe, settled, identity)?;
+        for message in [b"first", b"other"] {
+            conduit.put(&[message], Wait::No)?;
+        }
+        Ok(conduit)
+    }
+
+    /// A getter does `what` and dies with the lock: to the kernel, a thread that ends does.
+    fn getter_dies(conduit: &Conduit, what: impl FnOnce(Flow<'_>) + Send) {
+        let life = || {
+            forget(conduit.header().get.0.lock.try_lock());
+            what(conduit.flow());
+        };
+        thread::scope(|scope| scope.spawn(life).join()).expect("a thread that ends by itself");
+    }
+
+    fn both_come_out(conduit: Arc<Conduit>) -> Tested {
+        let (queue, mut message) = (channel(Handle::new(conduit)), Vec::new());
+        assert_eq!((queue.len()?, queue.in_flight()?), (2, 0));
+        for expected in [b"first", b"other"] {
+            let tag = queue.get_delivery(&mut message, Wait::No)?;
+            assert_eq!((&message[..], tag.redeliveries), (&expected[..], 0));
+            queue.acknowledge(&tag)?;
+        }
+        Ok(queue.join(Wait::No)?)
+    }
+
+    #[test]
+    fn what_a_dead_getter_had_in_the_hand_is_not_lost() -> Tested {
+        let conduit = conduit()?;
+        getter_dies(&conduit, |flow| {
+            flow.copy_by_hand(&mut Vec::with_capacity(100)).expect("a message");
+        });
+        both_come_out(conduit)
+    }
+
+    /// The kernel was copying when it died, so the pipe still has it.
+    #[test]
+    fn half_a_record_in_the_hand_is_none() -> Tested {
+        let conduit = conduit()?;
+        getter_dies(&conduit, |flow| {
+            flow.hand()[0].store(u64::from_ne_bytes(record::header(0, 5)), Ordering::Relaxed);
+        });
+        both_come_out(conduit)
+    }
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ipcq_core::{CreateError, OpenError, QueueName, RemoveError, Transport};
+use ipcq_core::{CreateError, OpenError, QueueName, RemoveError, Transport, Wait};
 use ipcq_pipe::{PipeTransport, Queue, QueueOptions};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
@@ -125,5 +125,29 @@ fn a_pipe_that_a_killed_creator_left_is_swept() -> Tested {
     assert_eq!(files(directory.path()), 3);
     assert_eq!(transport.collect_garbage()?, ["pipe:other: removed a pipe of it that nobody holds any more"]);
     assert_eq!(files(directory.path()), 2);
+    Ok(())
+}
+
+/// Q20: who has a queue has that of its dead letters, and nobody else needs to.
+#[test]
+fn dead_letters_are_held_with_their_queue_and_end_with_it() -> Tested {
+    let _alone = alone();
+    let directory = tempfile::tempdir_in("/dev/shm")?;
+    let transport = PipeTransport::in_directory(directory.path());
+    let dead = name().of_dead_letters()?;
+    let options = QueueOptions::new().acknowledged(true).max_redeliveries(0);
+    let made = transport.create(&name(), &options)?;
+    made.put(&[b"letter"], Wait::No)?;
+    made.give_back(&made.get_delivery(&mut Vec::new(), Wait::No)?)?;
+    // Whoever looks at it and goes does not end it.
+    for _ in 0..2 {
+        assert_eq!(transport.open(&dead)?.len()?, 1);
+    }
+    let opened = transport.open(&name())?;
+    drop(made);
+    assert_eq!(transport.open(&dead)?.len()?, 1);
+    drop(opened);
+    assert!(matches!(transport.open(&dead), Err(OpenError::Missing { .. })));
+    assert!(matches!(transport.open(&name()), Err(OpenError::Missing { .. })));
     Ok(())
 }
