@@ -126,6 +126,9 @@
 //! | put | [`try_put`](Queue::try_put) | [`put_timeout`](Queue::put_timeout), [`put_deadline`](Queue::put_deadline) | [`put`](Queue::put) |
 //! | get | [`try_get`](Queue::try_get), [`try_iter`](Queue::try_iter) | [`get_timeout`](Queue::get_timeout), [`get_deadline`](Queue::get_deadline) | [`get`](Queue::get), [`iter`](Queue::iter) |
 //!
+//! Behind the feature `os`, which every backend turns on, `Select` waits for several queues at once; behind `tokio`,
+//! `get_async` and `put_async` wait in futures.
+//!
 //! [`len`](Queue::len), [`is_empty`](Queue::is_empty), [`is_full`](Queue::is_full) and
 //! [`is_closed`](Queue::is_closed) are exact at an instant inside the call and never wait.
 //!
@@ -205,7 +208,10 @@ mod options;
 #[cfg(feature = "os")]
 pub mod os;
 pub mod queue;
+mod readiness;
 mod registry;
+#[cfg(feature = "os")]
+pub mod select;
 mod stat;
 mod system_limit;
 mod transport;
@@ -226,7 +232,10 @@ pub use message::{Batch, Limit};
 pub use name::{NameError, QueueName};
 pub use options::{Capacity, QueueOptions};
 pub use queue::{AcknowledgedQueue, Delivery, Queue, Receipt};
+pub use readiness::{ASLEEP, Readiness, Side};
 pub use registry::{OpenAddress, register_transport};
+#[cfg(feature = "os")]
+pub use select::Select;
 pub use stat::Stat;
 pub use system_limit::SystemLimit;
 pub use transport::{Capabilities, Channel, Lifetime, Transport};

@@ -17,6 +17,7 @@ use crate::identity::Identity;
 use crate::message::{Batch, Limit};
 use crate::name::QueueName;
 use crate::options::QueueOptions;
+use crate::readiness::Readiness;
 use crate::stat::Stat;
 use crate::system_limit::SystemLimit;
 
@@ -312,6 +313,12 @@ pub trait Channel: fmt::Debug + Send + Sync {
     /// is not acknowledged.
     fn join(&self, _wait: Wait) -> Result<(), JoinFault> {
         Err(not_acknowledged(self.identity()).into())
+    }
+
+    /// How callers wait for this queue together with others. `None`, the default, means that nobody can be woken by it:
+    /// whoever waits looks at [`is_empty`](Self::is_empty) and its like from time to time.
+    fn readiness(&self) -> Option<&dyn Readiness> {
+        None
     }
 
     /// Whether there is no message in the queue at an instant inside the call.

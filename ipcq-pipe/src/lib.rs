@@ -120,7 +120,7 @@ pub use ipcq_core::codec;
 pub use ipcq_core::error;
 pub use ipcq_core::{
     AcknowledgedQueue, Batch, Bincode, Bytes, Capacity, Channel, Codec, Delivery, Limit, Queue, QueueAddress,
-    QueueName, QueueOptions, Receipt, Stat, Transport, Wait,
+    QueueName, QueueOptions, Receipt, Select, Stat, Transport, Wait,
 };
 pub use transport::PipeTransport;
 

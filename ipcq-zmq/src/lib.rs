@@ -115,7 +115,7 @@ pub use ipcq_core::codec;
 pub use ipcq_core::error;
 pub use ipcq_core::{
     Batch, Bincode, Bytes, Capacity, Channel, Codec, Limit, Queue, QueueAddress, QueueName, QueueOptions,
-    Stat, Transport, Wait,
+    Select, Stat, Transport, Wait,
 };
 pub use transport::ZmqTransport;
 

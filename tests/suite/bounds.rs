@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ipcq_core::conformance::Watchdog;
-use ipcq_core::{Queue, QueueOptions};
+use ipcq_core::{Queue, QueueOptions, Select};
 use ipcq_tests::process::{Process, now};
 use nix::sys::signal::Signal;
 
@@ -18,6 +18,9 @@ on_each_transport! {
     q05_signals_neither_end_nor_lengthen_a_wait,
     q05_a_waiter_wakes_soon,
     q05_a_waiter_wakes_although_another_is_stopped,
+    q05_a_selection_that_waits_costs_nothing,
+    q05_a_selection_wakes_soon,
+    q05_a_selection_that_takes_nothing_wakes_another,
 }
 
 /// Q5: wake-ups a second of a call that waits while nothing happens.
@@ -28,6 +31,8 @@ const PROCESSOR_TIME: Duration = Duration::from_millis(10);
 const LATE: Duration = Duration::from_millis(5);
 /// Q5: how soon most waiters go on when they can.
 const WOKEN: Duration = Duration::from_millis(5);
+/// How soon most selections find what came into one of three queues that wake nobody.
+const LOOKED: Duration = Duration::from_millis(180);
 /// Q5: how soon most waiters go on when the one that was woken before them has been stopped.
 const WOKEN_INSTEAD: Duration = Duration::from_millis(60);
 /// Q10: after how long everybody must have had a share.
@@ -63,6 +68,103 @@ fn q05_a_get_that_waits_costs_nothing(transport: &str) {
     assert!(used.as_secs_f64() <= PROCESSOR_TIME.as_secs_f64() * time / 2.5, "{used:?} in {time} s");
     queue.put(1).expect("there is room");
     peer.finish();
+}
+
+fn q05_a_selection_that_waits_costs_nothing(transport: &str) {
+    let place = Place::alone(transport);
+    let _watchdog = Watchdog::start("a selection that waits", Duration::from_secs(60));
+    let count = if transport == "zmq" { 1 } else { 100 };
+    let queues: Vec<_> = (0..count).map(|number| numbered(&place, number)).collect();
+    let mut peer = place.start("select", &[&count.to_string()]);
+    assert_eq!(peer.hear(), "ready");
+    wait_until_asleep(&peer);
+    let (start, wakes) = (Instant::now(), wake_ups(&peer));
+    thread::park_timeout(Duration::from_millis(2500));
+    let time = start.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
+    let rate = (wake_ups(&peer) - wakes) as f64 / time;
+    assert!(rate <= WAKE_UPS, "{rate} wake-ups a second");
+    queues.iter().for_each(|queue| queue.close().expect("an open queue closes"));
+    peer.finish();
+}
+
+fn q05_a_selection_wakes_soon(transport: &str) {
+    let place = Place::alone(transport);
+    let _watchdog = Watchdog::start("wake-ups of selections", Duration::from_secs(60));
+    let queues = [0, 1, 2].map(|number| numbered(&place, number));
+    let mut peer = place.start("select", &["3"]);
+    assert_eq!(peer.hear(), "ready");
+    let woken = |n: u64| {
+        wait_until_asleep(&peer);
+        let sent = now();
+        queues[usize::try_from(n % 3).expect("a small number")].put(n).expect("there is room");
+        let line = peer.hear();
+        let (index, line) = line.split_once(' ').expect("a queue and a message");
+        assert_eq!(index, (n % 3).to_string());
+        arrival(line, n, sent)
+    };
+    let woken = most((0..50).map(woken).collect());
+    queues.iter().for_each(|queue| queue.close().expect("an open queue closes"));
+    peer.finish();
+    // Who cannot be woken by a queue looks for itself.
+    let soon = if transport == "zmq" { LOOKED } else { WOKEN };
+    assert!(woken <= soon, "{woken:?}");
+}
+
+/// A selection that sleeps longest is woken first, and ends; the getter behind it must have been woken in its place.
+fn q05_a_selection_that_takes_nothing_wakes_another(transport: &str) {
+    let place = Place::alone(transport);
+    let _watchdog = Watchdog::start("selections that take nothing", Duration::from_secs(60));
+    let [jobs, bell] = [0, 1].map(|number| numbered(&place, number));
+    let woken = |n: u64| {
+        thread::scope(|scope| {
+            let (tell, told) = std::sync::mpsc::channel();
+            let (jobs, bell) = (&jobs, &bell);
+            scope.spawn(move || {
+                tell.send(nix::unistd::gettid()).expect("the test listens");
+                let mut select = Select::new();
+                [jobs, bell].into_iter().for_each(|queue| {
+                    select.add(queue);
+                });
+                select.ready();
+            });
+            let selection = format!("/proc/self/task/{}/status", told.recv().expect("a thread"));
+            while !fs::read_to_string(&selection).expect("a thread").contains("State:\tS") {
+                thread::yield_now();
+            }
+            let getter = scope.spawn(|| {
+                jobs.get().expect("a message");
+                now()
+            });
+            wait_for_getters(jobs, 1);
+            let sent = now();
+            jobs.put(n).expect("there is room");
+            let arrived = getter.join().expect("a getter");
+            bell.put(n).expect("there is room");
+            Duration::from_nanos(arrived.saturating_sub(sent))
+        })
+    };
+    let woken = (0..50).map(|n| {
+        let woken = woken(n);
+        bell.get().expect("a message");
+        woken
+    });
+    let woken = most(woken.collect());
+    assert!(woken <= WOKEN, "{woken:?}");
+}
+
+/// The queue `qNUMBER` of numbers.
+fn numbered(place: &Place, number: usize) -> Queue<u64> {
+    let options = QueueOptions::new().capacity(10);
+    Queue::create(&*place.transport, &format!("q{number}"), &options).expect("a free name")
+}
+
+/// Waits until all threads of a process sleep.
+fn wait_until_asleep(process: &Process) {
+    let is_asleep = |status: String| status.lines().any(|line| line.starts_with("State:\tS"));
+    while !of_threads(process, "status").into_iter().all(is_asleep) {
+        thread::yield_now();
+    }
 }
 
 /// How often the threads of a process have gone to sleep by themselves.

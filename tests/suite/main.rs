@@ -2,6 +2,8 @@
 
 // Generated scripts come to the same on every transport and on the model.
 mod agreement;
+// Futures that put and get, and are dropped at any time.
+mod asynchronous;
 // Generated scripts on acknowledged queues come to the same, too.
 mod deliveries;
 // Processes that hold deliveries, stopped, forked and inherited.
@@ -18,5 +20,7 @@ mod histories;
 mod layering;
 // Fresh directories, helper processes.
 mod place;
+// Waiting for several queues at once.
+mod select;
 // A queue reaches real processes in every way there is, and they lose and double nothing.
 mod processes;

@@ -83,6 +83,11 @@ impl Event {
     pub(super) const fn word(&self) -> *const u32 {
         self.0.as_ptr()
     }
+
+    /// The word itself, for who sleeps on several.
+    pub(crate) const fn as_word(&self) -> &AtomicU32 {
+        &self.0
+    }
 }
 
 /// One of the two lines that sleepers stand in. A sleeper keeps its line until it goes on.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ use super::inherit::{self, Inheritable};
 use super::process;
 use super::shared_queue::SharedQueue;
 use super::two_lock::TwoLock;
-use crate::{BackendError, Batch, Channel, GetFault, Identity, Limit, PutFault, Stat, Wait};
+use super::waiting::TwoSided;
+use crate::{BackendError, Batch, Channel, GetFault, Identity, Limit, PutFault, Readiness, Side, Stat, Wait};
 
 /// How long the last handle waits for others in this process that are done with the queue in a moment: a step of giving
 /// memory back takes a millisecond. A child of a fork may wait in vain, for a thread that it does not have.
@@ -146,6 +147,10 @@ impl<Q: SharedQueue + TwoLock + Inheritable> Channel for Handle<Q> {
         Ok(())
     }
 
+    fn readiness(&self) -> Option<&dyn Readiness> {
+        Some(&*self.queue)
+    }
+
     fn share_with(&self, command: &mut Command) -> Result<(), BackendError> {
         let (queue, identity) = (Arc::clone(&self.queue), self.identity());
         let shared = self.queue.share_the_rest(command).and_then(|()| {
@@ -183,5 +188,27 @@ impl<Q: SharedQueue> Handle<Q> {
         while is_used() && !has_handles() && begin.elapsed() < MOMENT {
             thread::sleep(STEP);
         }
+    }
+}
+
+impl<Q: SharedQueue + TwoLock> Readiness for Q {
+    fn is_ready(&self, side: Side) -> bool {
+        self.can_go_on(side) || self.has_ended(side)
+    }
+
+    fn announce(&self, side: Side) -> &AtomicU32 {
+        self.event(side).announce();
+        self.lock_of(side.other()).synchronize();
+        self.event(side).as_word()
+    }
+
+    fn pass_on(&self, side: Side) {
+        TwoSided::pass_on(self, side);
+    }
+
+    fn look_around(&self) {
+        self.settle_orphans();
+        self.close_if_abandoned();
+        self.do_chores(&|| false);
     }
 }

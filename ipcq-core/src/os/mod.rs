@@ -1,5 +1,5 @@
 //! What several backends need of the operating system: who this thread is ([`process`]), a lock that the kernel
-//! repairs ([`lock`]), sleep and wake ([`event`], [`waiting`]), the calls of a queue with two of them ([`two_lock`], [`refusal`]), who is alive in a queue ([`participants`],
+//! repairs ([`lock`]), sleep and wake ([`event`], [`waiting`], `sleep_on_many`), the calls of a queue with two of them ([`two_lock`], [`refusal`]), who is alive in a queue ([`participants`],
 //! [`presence`]), the directory of its files ([`directory`], [`home`]), its memory ([`storage`], [`open_files`],
 //! [`fixed`], [`mapping`], [`reaper`]), how a child gets it ([`inherit`]), and what a queue is whose processes share
 //! memory ([`ends`], [`shared_queue`], [`handle`]), of which some hand out what is to be acknowledged
@@ -33,6 +33,7 @@ pub mod process;
 pub mod reaper;
 pub mod refusal;
 pub mod shared_queue;
+pub(crate) mod sleep_on_many;
 pub mod storage;
 pub mod two_lock;
 pub mod waiting;

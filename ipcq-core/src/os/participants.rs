@@ -40,11 +40,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use nix::errno::Errno;
 
 use self::record_lock::io_error;
-pub use self::slot::{Side, Slot, Waiting};
+pub use self::slot::{Slot, Waiting};
 pub use self::table::{Producers, Table};
 use super::failure::Failure;
 use super::fork_lock::{ForkGuard, ForkLock};
 use super::process;
+pub use crate::Side;
 
 /// What one process is in one queue: whether it has a slot, and whether it is a producer.
 ///

@@ -45,7 +45,7 @@ use crate::transport::{Channel, Transport};
 /// job.acknowledge()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct AcknowledgedQueue<T, C = DefaultCodec>(Queue<T, C>);
+pub struct AcknowledgedQueue<T, C = DefaultCodec>(pub(super) Queue<T, C>);
 
 impl<T, C: Codec<T>> AcknowledgedQueue<T, C> {
     /// Makes the queue `name` on `transport` for acknowledged delivery; it must not exist. See

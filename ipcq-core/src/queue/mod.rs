@@ -1,11 +1,15 @@
 //! The typed handle of a queue: what programs use, the same on every transport.
 
 mod acknowledged;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod delivery;
 mod get;
 mod iter;
 mod put;
 mod put_many;
+#[cfg(feature = "tokio")]
+mod reactor;
 mod scratch;
 mod travel;
 

@@ -1,9 +1,13 @@
 //! Processes that fork and use on both sides what was opened before.
 
+use std::future::Future;
+use std::task::{Context, Waker};
+
 use ipcq_core::conformance::Watchdog;
 use ipcq_core::{DeliveryFault, Queue, Transport, Wait};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
+use tokio::runtime::Builder;
 
 use super::{Played, say};
 
@@ -53,6 +57,26 @@ pub(super) fn hold_on_both_sides(transport: &dyn Transport, queue: &str) -> Play
     queue.acknowledge(&own)?;
     queue.acknowledge(&second)?;
     Ok(())
+}
+
+/// Forks while a future waits, and then waits in futures in parent and child at once, one message each, and says which.
+pub(super) fn wait_in_futures_on_both_sides(transport: &dyn Transport, queue: &str) -> Played {
+    let queue = Queue::<(u8, u32)>::open(transport, queue)?;
+    let mut first = Box::pin(queue.get_async());
+    let is_pending = first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+    if !is_pending {
+        return Err("there was a message too early".into());
+    }
+    let tell_one = || -> Played {
+        let (side, number) = Builder::new_current_thread().build()?.block_on(queue.get_async())?;
+        say(&format!("{side} {number}"))?;
+        Ok(())
+    };
+    let child = in_child(tell_one)?;
+    drop(first);
+    say("ready")?;
+    tell_one()?;
+    ended_well(child)
 }
 
 fn put_all(queue: &Queue<(u8, u32)>, side: u8) -> Played {

@@ -3,6 +3,7 @@
 mod fork;
 mod history;
 mod passing;
+mod selecting;
 mod share;
 mod stream;
 mod waiting;
@@ -42,10 +43,12 @@ pub fn play(arguments: &[String]) -> Played {
         ("pass-on-inherited", [text]) => passing::pass_on_inherited(transport, text),
         ("answer", [carrier]) => passing::answer(transport, carrier),
         ("fork", [queue]) => fork::put_on_both_sides(transport, queue),
+        ("fork-futures", [queue]) => fork::wait_in_futures_on_both_sides(transport, queue),
         ("fork-holding", [queue]) => fork::hold_on_both_sides(transport, queue),
         ("fork-waiting", [queue]) => fork::wait_on_both_sides(transport, queue),
         ("share-of-puts", [queue]) => share::puts(transport, queue),
         ("share-of-gets", [queue]) => share::gets(transport, queue),
+        ("select", [count]) => selecting::and_tell(transport, count.parse()?),
         ("hold", [queue, count]) => waiting::with_deliveries(transport, queue, count.parse()?),
         ("hold-inherited", [count]) => waiting::with_inherited_deliveries(transport, count.parse()?),
         ("wait", [queue]) => waiting::for_a_message(transport, queue),

@@ -9,7 +9,7 @@ use super::acknowledging::Acknowledging;
 use crate::error::{DeliveryFault, GetFault, JoinFault, PutFault};
 use crate::os::handle::Handle;
 use crate::os::shared_queue::SharedQueue;
-use crate::{BackendError, Batch, Channel, DeliveryTag, Identity, Stat, Wait};
+use crate::{BackendError, Batch, Channel, DeliveryTag, Identity, Readiness, Stat, Wait};
 
 /// `handle`, as the type that its queue needs.
 #[must_use]
@@ -106,6 +106,10 @@ impl<Q: Acknowledging> Channel for AcknowledgedChannel<Q> {
 
     fn unregister_producer(&self) -> Result<(), BackendError> {
         self.handle.unregister_producer()
+    }
+
+    fn readiness(&self) -> Option<&dyn Readiness> {
+        self.handle.readiness()
     }
 
     fn share_with(&self, command: &mut Command) -> Result<(), BackendError> {

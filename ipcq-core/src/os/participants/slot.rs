@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::Side;
+
 /// A process has the slot (or had, and was killed).
 const TAKEN: u32 = 1 << 31;
 /// It is a producer.
@@ -104,26 +106,6 @@ impl Slot {
 
     pub(super) fn clear_producer(&self) {
         self.state.fetch_and(!PRODUCER, Ordering::AcqRel);
-    }
-}
-
-/// Which side of the queue a call is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// It puts.
-    Put,
-    /// It gets.
-    Get,
-}
-
-impl Side {
-    /// The side whose callers make those on this one go on.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Put => Self::Get,
-            Self::Get => Self::Put,
-        }
     }
 }
 
