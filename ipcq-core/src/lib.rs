@@ -219,6 +219,8 @@ mod transport;
 pub use address::QueueAddress;
 #[cfg(feature = "bincode")]
 pub use codec::Bincode;
+#[cfg(feature = "json")]
+pub use codec::Json;
 pub use codec::{Bytes, Codec, DecodeFailure, DefaultCodec, EncodeError};
 pub use deadline::Wait;
 pub use delivery::DeliveryTag;

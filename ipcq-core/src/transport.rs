@@ -53,11 +53,13 @@ pub trait Transport: fmt::Debug + Send + Sync {
     fn open(&self, name: &QueueName) -> Result<Arc<dyn Channel>, OpenError>;
 
     /// A queue that the parent of this process shared with it (see [`Channel::share_with`]): the one shared
-    /// first is number 0. May be called more than once.
+    /// first is number 0. May be called more than once. The default finds none, as for queues that no child inherits.
     ///
     /// # Errors
     /// [`OpenError::Missing`] when the parent shared no queue of this number.
-    fn inherited(&self, number: usize) -> Result<Arc<dyn Channel>, OpenError>;
+    fn inherited(&self, number: usize) -> Result<Arc<dyn Channel>, OpenError> {
+        Err(OpenError::not_shared(self.name(), number))
+    }
 
     /// Removes the queue `name`: everyone who waits on it wakes with `Closed`, what is in it is discarded, and
     /// nothing of it is left behind. A queue that cannot be opened any more can still be removed.
@@ -80,11 +82,13 @@ pub trait Transport: fmt::Debug + Send + Sync {
     }
 
     /// Removes what dead processes and earlier boots left behind, never what is alive. Returns a line for each
-    /// thing removed.
+    /// thing removed. The default is for backends that leave nothing.
     ///
     /// # Errors
     /// When the directory cannot be read.
-    fn collect_garbage(&self) -> Result<Vec<String>, BackendError>;
+    fn collect_garbage(&self) -> Result<Vec<String>, BackendError> {
+        Ok(Vec::new())
+    }
 }
 
 /// When a backend's named queues end by themselves.
@@ -141,6 +145,12 @@ impl Capabilities {
         Self { capacity_setting: Some(setting), ..self }
     }
 
+    /// The same, without queues that close by themselves.
+    #[must_use]
+    pub const fn without_auto_close(self) -> Self {
+        Self { auto_close: false, ..self }
+    }
+
     /// The same, with acknowledged delivery.
     #[must_use]
     pub const fn with_acknowledged(self) -> Self {
@@ -164,7 +174,8 @@ pub trait Channel: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// `Full` and `Busy` only with [`Wait::No`], `Timeout` only with [`Wait::Until`], `Closed` once the queue is
-    /// closed, `TooLong` for a message above the queue's limit; nothing was put in each case.
+    /// closed, `TooLong` for a message above the queue's limit, and a [`BackendErrorKind::NoRoom`] where there is no memory
+    /// for it, which must not end the process; nothing was put in each case.
     fn put(&self, parts: &[&[u8]], wait: Wait) -> Result<(), PutFault>;
 
     /// Gets one message, which replaces what is in `message`. On an acknowledged queue it is acknowledged by that, and
@@ -205,25 +216,32 @@ pub trait Channel: fmt::Debug + Send + Sync {
 
     /// Registers this handle, and so its process, as a producer, which its first put does by itself. A process is
     /// one producer while any of its handles is registered. What a queue made with `auto_close` counts; without
-    /// effect on others.
+    /// effect on others; the default is for a backend without them.
     ///
     /// # Errors
     /// When the queue is gone, damaged, or has no room for one more participant.
-    fn register_producer(&self) -> Result<(), BackendError>;
+    fn register_producer(&self) -> Result<(), BackendError> {
+        self.len().map(drop)
+    }
 
     /// Ends this handle's registration as a producer, as dropping it does; the process has left with the last one.
     ///
     /// # Errors
     /// When the queue is gone or damaged.
-    fn unregister_producer(&self) -> Result<(), BackendError>;
+    fn unregister_producer(&self) -> Result<(), BackendError> {
+        self.len().map(drop)
+    }
 
     /// Lets the process that `command` starts inherit this queue, named or not: the child finds it with
     /// [`Transport::inherited`]. On a queue made with `auto_close` the child is a registered producer before
     /// `Command::spawn` returns.
     ///
     /// # Errors
-    /// When the queue cannot be inherited.
-    fn share_with(&self, command: &mut Command) -> Result<(), BackendError>;
+    /// When the queue cannot be inherited, which is what the default says.
+    fn share_with(&self, _command: &mut Command) -> Result<(), BackendError> {
+        let what = "no child can inherit it";
+        Err(BackendError::new(BackendErrorKind::Unsupported, self.identity(), what))
+    }
 
     /// Puts the messages of `batch` from number `from` on, in order, each taking effect by itself.
     ///

@@ -12,6 +12,8 @@ mod holders;
 mod hostile_deliveries;
 // The upper bounds of the contract, all in one file.
 mod bounds;
+// Every example runs.
+mod examples;
 // Real processes that all wait for the same thing get their shares of it.
 mod fairness;
 // Several processes do random things to one queue; there must be an order that explains what they saw.

@@ -3,6 +3,8 @@
 #[cfg(feature = "bincode")]
 mod bincode;
 mod bytes;
+#[cfg(feature = "json")]
+mod json;
 
 use std::collections::TryReserveError;
 use std::error::Error;
@@ -11,6 +13,8 @@ use std::fmt;
 #[cfg(feature = "bincode")]
 pub use self::bincode::Bincode;
 pub use self::bytes::Bytes;
+#[cfg(feature = "json")]
+pub use self::json::Json;
 
 /// The codec of a [`Queue`](crate::Queue) for which none is named.
 #[cfg(feature = "bincode")]

@@ -23,7 +23,7 @@ pub fn q09_one_handle_serves_many_threads<H: Harness>(stage: &Stage<H>) {
         let getters: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
         getters.into_iter().map(|getter| getter.join().expect("a getter")).sum()
     });
-    assert_eq!(sum, (0..2000).sum());
+    assert_eq!(sum, (0..2000_u64).sum::<u64>());
     assert!(queue.is_empty().expect("a queue that works"));
 }
 

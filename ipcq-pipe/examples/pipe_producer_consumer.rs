@@ -1,7 +1,7 @@
 //! The textbook program: a producer process puts five strings and is waited for, then a consumer process takes
 //! until the queue is empty.
 //!
-//! Run it with `cargo run -p ipcq-pipe --example producer_consumer`.
+//! Run it with `cargo run -p ipcq-pipe --example pipe_producer_consumer`.
 #![allow(clippy::print_stdout, reason = "what a program prints")]
 
 use std::env;
