@@ -23,6 +23,7 @@ const LONG: Duration = Duration::from_secs(60);
 on_each_transport! {
     q05_many_futures_share_a_thread,
     q05_a_future_wakes,
+    q05_a_future_that_nobody_polls_does_not_hold_up_others,
     q07_closing_ends_futures,
     q09_futures_wait_on_both_sides_of_a_fork,
     q15_tasks_take_each_message_once,
@@ -188,6 +189,25 @@ fn q05_a_future_wakes(transport: &str) {
             assert_eq!(replies.get().expect("a message"), number + 1);
         }
     });
+}
+
+/// The first future is woken, and its executor never comes back to it.
+fn q05_a_future_that_nobody_polls_does_not_hold_up_others(transport: &str) {
+    let place = Place::new(transport);
+    let _watchdog = Watchdog::start("a future behind one that nobody polls", Duration::from_secs(8));
+    let queue = numbers(&*place.transport, 1);
+    let mut first: Get<'_> = Box::pin(queue.get_async());
+    assert!(poll(&mut first).is_pending());
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    let got = runtime.block_on(async {
+        let (got, put) = tokio::join!(queue.get_async(), async {
+            tokio::task::yield_now().await;
+            queue.try_put(7)
+        });
+        put.expect("there is room");
+        got
+    });
+    assert_eq!(got.expect("a message"), 7);
 }
 
 fn place_for_replies(place: &Place) -> Queue<u64> {

@@ -5,7 +5,7 @@
 //! slice later, no other is woken for the same queue. Both threads start when they are needed, end ten seconds after, and
 //! are not there after a fork: a child that waits starts its own.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::io;
 use std::mem;
@@ -69,6 +69,11 @@ struct Watched {
 impl Watched {
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.channel, &other.channel) && self.side == other.side
+    }
+
+    /// Tells it from others while both are there.
+    fn key(&self) -> (usize, bool) {
+        (Arc::as_ptr(&self.channel).addr(), self.side == Side::Get)
     }
 
     fn is_ready(&self) -> bool {
@@ -175,14 +180,11 @@ impl Reactor {
     /// The queues for which somebody waits, but for those whose next one has not had its turn yet.
     fn queues(&self) -> Vec<Watched> {
         let state = self.state();
-        let mut queues: Vec<Watched> = Vec::new();
-        for waiter in state.waiters.iter().filter(|waiter| waiter.woken.is_none()) {
-            let is_known = queues.iter().any(|queue| queue.is(&waiter.queue));
-            if !is_known && !state.is_in_hand(&waiter.queue) {
-                queues.push(waiter.queue.clone());
-            }
-        }
-        queues
+        let is_recent = |woken: Instant| woken.elapsed() < SLICE;
+        let in_hand = state.waiters.iter().filter(|waiter| waiter.woken.is_some_and(is_recent));
+        let mut known: BTreeSet<_> = in_hand.map(|waiter| waiter.queue.key()).collect();
+        let sleepers = state.waiters.iter().filter(|waiter| waiter.woken.is_none());
+        sleepers.map(|waiter| &waiter.queue).filter(|queue| known.insert(queue.key())).cloned().collect()
     }
 
     /// Wakes who waits longest for each of `queues` that is ready, and who was to try again by now; returns whether there
@@ -227,12 +229,6 @@ impl State {
     /// Whether some wait who have not been woken.
     fn has_sleepers(&self) -> bool {
         self.waiters.iter().any(|waiter| waiter.woken.is_none())
-    }
-
-    /// Whether somebody was woken for `queue` a moment ago.
-    fn is_in_hand(&self, queue: &Watched) -> bool {
-        let recent = |woken: &Instant| woken.elapsed() < SLICE;
-        self.waiters.iter().any(|waiter| waiter.woken.as_ref().is_some_and(recent) && waiter.queue.is(queue))
     }
 }
 
@@ -308,7 +304,10 @@ impl Future for Ready {
         // One that is not in the list was entered before a fork.
         let waits = state.waiters.iter_mut().find(|waiter| waiter.key == place.key && waiter.woken.is_none());
         if let Some(waiter) = waits.filter(|_| place.epoch == process::epoch()) {
-            waiter.waker.clone_from(context.waker());
+            let before = mem::replace(&mut waiter.waker, context.waker().clone());
+            drop(state);
+            // May end a task, and so drop other places.
+            drop(before);
             return Poll::Pending;
         }
         drop(state);
