@@ -9,12 +9,13 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 
 use crate::broker::{Body, ProcessId};
+use crate::desk::Process;
 use crate::frames::{self, MORE};
 use crate::handshake;
 use crate::peer::{Peer, Stage};
 use crate::process;
 use crate::remote::is_remote;
-use crate::server::{PROCESS, Process, REMOTE, Server};
+use crate::server::{PROCESS, REMOTE, Server};
 use crate::stream::Stream;
 use crate::wire::{Header, Op, Request, Status};
 

@@ -81,6 +81,8 @@ mod broker;
 mod client;
 mod clock;
 mod combine;
+mod desk;
+mod exchange;
 mod frames;
 mod get;
 mod handshake;
@@ -108,6 +110,7 @@ mod stream;
 mod tcp;
 mod together;
 mod transport;
+mod upkeep;
 mod welcome;
 mod wire;
 

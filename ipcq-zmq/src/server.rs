@@ -15,26 +15,18 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::admission;
-use crate::broker::{Body, Broker, ProcessId, Settings, Sink, Slot};
+use crate::broker::{Body, Broker, ProcessId, Settings};
 use crate::clock;
-use crate::numbers::NumberMap;
+use crate::desk::{Desk, Process};
 use crate::peer::{Got, Next, Peer, Stage};
-use crate::process;
 use crate::remote;
 use crate::spin::Habit;
 use crate::stream::Listener;
 use crate::wire::{Header, Op, Status};
 
-/// How long a peer may take from being accepted to opening a session.
-const HANDSHAKE: u64 = 10_000_000_000;
-/// How long a peer may leave what was sent to it unread.
-const UNREAD: u64 = 30_000_000_000;
-/// How often peers are looked over for those that stall.
-const LOOK: u64 = 500_000_000;
-
-const LISTENER: u64 = 0;
+pub(crate) const LISTENER: u64 = 0;
 const WAKE: u64 = 1;
-const TCP_LISTENER: u64 = 2;
+pub(crate) const TCP_LISTENER: u64 = 2;
 const FIRST_PEER: u64 = 3;
 /// Set in what epoll reports of a process.
 pub(crate) const PROCESS: u64 = 1 << 63;
@@ -95,50 +87,6 @@ pub(crate) fn start(
     Ok(control)
 }
 
-/// A process that has connections.
-#[derive(Debug)]
-pub(crate) struct Process {
-    /// Readable once the process is dead.
-    pub(crate) handle: OwnedFd,
-    pub(crate) pid: i32,
-    /// It was started by one that shared the queue with it, and may come for it later.
-    pub(crate) expected: bool,
-}
-
-/// The connections, and which session each one serves.
-#[derive(Debug, Default)]
-pub(crate) struct Desk {
-    pub(crate) peers: NumberMap<Peer>,
-    /// The connection of each session.
-    pub(crate) slots: NumberMap<u64>,
-    /// Connections that have something to send, or to be read on.
-    pub(crate) busy: Vec<u64>,
-    /// How many have no session yet.
-    pub(crate) handshakes: usize,
-}
-
-impl Sink for Desk {
-    fn reply(&mut self, to: Slot, header: Header, body: Body<'_>) {
-        let Some(&key) = self.slots.get(&to) else { return };
-        if let Some(peer) = self.peers.get_mut(&key) {
-            peer.reply(header, &body);
-            self.attend(key);
-        }
-    }
-}
-
-impl Desk {
-    /// Has a connection looked after before the thread waits again, once. Who was answered last is served first: a
-    /// message is on its way to its getter before its putter hears of it.
-    pub(crate) fn attend(&mut self, key: u64) {
-        if let Some(peer) = self.peers.get_mut(&key)
-            && !std::mem::replace(&mut peer.attended, true)
-        {
-            self.busy.push(key);
-        }
-    }
-}
-
 /// A broker, and all that it talks to.
 pub(crate) struct Server {
     pub(crate) broker: Broker,
@@ -156,7 +104,7 @@ pub(crate) struct Server {
     pub(crate) spare: Option<OwnedFd>,
     /// Nobody is accepted before, since there was no file handle.
     pub(crate) deaf_until: Option<u64>,
-    next_look: u64,
+    pub(crate) next_look: u64,
     habit: Habit,
 }
 
@@ -243,7 +191,7 @@ impl Server {
 
     /// Reads a peer and does what it asks for. One that is `leaving` is read to the end, for what it acknowledges; a
     /// put or get that it does not wait for any more has no effect.
-    fn listen_to(&mut self, now: u64, key: u64, leaving: bool) {
+    pub(crate) fn listen_to(&mut self, now: u64, key: u64, leaving: bool) {
         loop {
             if !self.serve_input(now, key, leaving) {
                 if leaving {
@@ -349,49 +297,5 @@ impl Server {
                 let _ = self.epoll.modify(&peer.stream, &mut EpollEvent::new(interest, key));
             }
         }
-    }
-
-    /// Calls back what was sent to those who are stopped, for others who wait.
-    fn recall(&mut self, now: u64) {
-        let mut recalled = false;
-        while let Some((slot, process)) = self.broker.overdue() {
-            if !self.processes.get(&process).is_some_and(|process| process::is_stopped(process.pid)) {
-                break;
-            }
-            if let Some(&key) = self.desk.slots.get(&slot) {
-                // From here on it cannot send an acknowledgement any more; what it has sent before counts.
-                if let Some(peer) = self.desk.peers.get(&key) {
-                    peer.stream.shut_input();
-                }
-                self.listen_to(now, key, true);
-                self.hang_up(now, key);
-            }
-            recalled |= self.broker.recall(slot);
-        }
-        if recalled {
-            self.broker.pump(&mut self.desk);
-        }
-    }
-
-    /// Ends connections that stall, forgets processes that have none, and listens again for new ones.
-    fn look_over(&mut self, now: u64) {
-        self.next_look = now + LOOK;
-        if self.deaf_until.is_some_and(|until| until <= now) {
-            self.deaf_until = None;
-            for (listener, key) in self.listeners.iter().zip([LISTENER, TCP_LISTENER]) {
-                let _ = self.epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, key));
-            }
-        }
-        let stalls = |peer: &Peer| match peer.stage {
-            Stage::Open(_) => peer.has_output() && now.saturating_sub(peer.progress) > UNREAD,
-            _ => now.saturating_sub(peer.progress) > HANDSHAKE,
-        };
-        let stalled: Vec<u64> =
-            self.desk.peers.iter().filter(|(_, peer)| stalls(peer)).map(|(key, _)| *key).collect();
-        for key in stalled {
-            self.hang_up(now, key);
-        }
-        self.forget_parties();
-        self.desk.peers.values_mut().for_each(Peer::shrink);
     }
 }

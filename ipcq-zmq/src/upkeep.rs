@@ -1,0 +1,61 @@
+//! What a broker does now and then, whoever asks for something or not: it calls back what stopped processes keep from
+//! others, ends connections that stall, and listens again.
+
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+
+use crate::peer::{Peer, Stage};
+use crate::process;
+use crate::server::{LISTENER, Server, TCP_LISTENER};
+
+/// How long a peer may take from being accepted to opening a session.
+const HANDSHAKE: u64 = 10_000_000_000;
+/// How long a peer may leave what was sent to it unread.
+const UNREAD: u64 = 30_000_000_000;
+/// How often peers are looked over for those that stall.
+const LOOK: u64 = 500_000_000;
+
+impl Server {
+    /// Calls back what was sent to those who are stopped, for others who wait.
+    pub(crate) fn recall(&mut self, now: u64) {
+        let mut recalled = false;
+        while let Some((slot, process)) = self.broker.overdue() {
+            if !self.processes.get(&process).is_some_and(|process| process::is_stopped(process.pid)) {
+                break;
+            }
+            if let Some(&key) = self.desk.slots.get(&slot) {
+                // From here on it cannot send an acknowledgement any more; what it has sent before counts.
+                if let Some(peer) = self.desk.peers.get(&key) {
+                    peer.stream.shut_input();
+                }
+                self.listen_to(now, key, true);
+                self.hang_up(now, key);
+            }
+            recalled |= self.broker.recall(slot);
+        }
+        if recalled {
+            self.broker.pump(&mut self.desk);
+        }
+    }
+
+    /// Ends connections that stall, forgets processes that have none, and listens again for new ones.
+    pub(crate) fn look_over(&mut self, now: u64) {
+        self.next_look = now + LOOK;
+        if self.deaf_until.is_some_and(|until| until <= now) {
+            self.deaf_until = None;
+            for (listener, key) in self.listeners.iter().zip([LISTENER, TCP_LISTENER]) {
+                let _ = self.epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, key));
+            }
+        }
+        let stalls = |peer: &Peer| match peer.stage {
+            Stage::Open(_) => peer.has_output() && now.saturating_sub(peer.progress) > UNREAD,
+            _ => now.saturating_sub(peer.progress) > HANDSHAKE,
+        };
+        let stalled: Vec<u64> =
+            self.desk.peers.iter().filter(|(_, peer)| stalls(peer)).map(|(key, _)| *key).collect();
+        for key in stalled {
+            self.hang_up(now, key);
+        }
+        self.forget_parties();
+        self.desk.peers.values_mut().for_each(Peer::shrink);
+    }
+}
