@@ -17,7 +17,7 @@ use nix::sys::socket::{
     socket,
 };
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
-use nix::sys::time::TimeVal;
+use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use crate::process;
@@ -26,6 +26,9 @@ use crate::tcp;
 
 /// How long a connection may take to be made, and a broker to answer, on a machine that has much else to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it may take at least, where there is hardly any time left.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// Where a broker listens: the file of its socket, or an address on the network. One that has both is reached by the
 /// latter, and known and passed to children by the former.
@@ -75,7 +78,7 @@ impl Address {
         self.file.as_ref().map_or_else(String::new, |(file, _)| format!("/proc/self/fd/{}", file.as_raw_fd()))
     }
 
-    /// Connects, which may take as long as `patience` says over TCP; `None` when nobody listens, or the one who did is
+    /// Connects, which may take as long as `patience` says; `None` when nobody listens, or the one who did is
     /// dead and only a child of its has the socket.
     pub(crate) fn connect(&self, patience: Duration) -> io::Result<Option<Listened>> {
         if let Some(address) = &self.tcp {
@@ -83,7 +86,9 @@ impl Address {
             return Ok(stream.map(|stream| Listened { stream: Stream::Tcp(stream), host: None }));
         }
         let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-        setsockopt(&stream, SendTimeout, &TimeVal::new(10, 0))?;
+        // It waits while more want to be accepted than the kernel lets.
+        let patience = patience.clamp(SHORTEST, PATIENCE).as_micros().try_into().unwrap_or(i64::MAX);
+        setsockopt(&stream, SendTimeout, &TimeVal::microseconds(patience))?;
         match connect(stream.as_raw_fd(), &UnixAddr::new(self.path().as_str())?) {
             Ok(()) => {}
             Err(nix::errno::Errno::ECONNREFUSED) => return Ok(None),

@@ -105,6 +105,7 @@ impl Client {
         content: Bytes,
     ) -> Result<Reply, Failed> {
         let is_over = |waited: Duration| self.should_give_up(request, waited);
+        let end = end_of(request, connection.is_remote());
         for _ in 0..LOSSES_MAX {
             match connection.call(request, content.clone(), is_over) {
                 Ok(reply) => return Ok(reply),
@@ -114,39 +115,76 @@ impl Client {
                     let what = format!("its broker refused a request: {why}");
                     return Err(Failed::Backend(self.error(BackendErrorKind::Other, what)));
                 }
-                Err(NoReply::Lost(_)) => self.come_back(connection, request)?,
+                Err(NoReply::Lost(_)) => self.come_back(connection, request, end)?,
             }
         }
         let what = "its broker loses every connection";
         Err(Failed::Backend(self.error(BackendErrorKind::Other, what)))
     }
 
-    /// Connects anew, to the same session, for `request` to be repeated.
-    fn come_back(&self, connection: &mut Connection, request: &Request) -> Result<(), Failed> {
+    /// Connects anew, to the same session, for `request` to be repeated. Tries once at least, and not beyond the `end` of
+    /// the call, where it has one.
+    fn come_back(
+        &self,
+        connection: &mut Connection,
+        request: &Request,
+        end: Option<Instant>,
+    ) -> Result<(), Failed> {
         let start = Instant::now();
+        let limit = start + TROUBLE;
+        let limit = end.map_or(limit, |end| limit.min(end + self.grace()));
         loop {
             if self.host_is_dead() {
                 return Err(Failed::Backend(self.gone()));
             }
             if self.host_is_stopped() {
                 if self.should_give_up(request, start.elapsed()) {
-                    return Err(Failed::GivenUp);
+                    return Err(if is_once(request.op) { self.lost(request, None) } else { Failed::GivenUp });
                 }
                 std::thread::sleep(PATIENCE);
                 continue;
             }
-            match connection.resume(&self.address.endpoint()) {
+            let left = limit.saturating_duration_since(Instant::now()).max(PATIENCE);
+            match connection.resume(&self.address.endpoint(), left) {
                 Err(error) if error.kind() == ANOTHER => return Err(Failed::Backend(self.gone())),
-                Ok(false) if matches!(request.op, Op::Put | Op::Part) => {
-                    let what = "its broker has lost this session, and whether the put took effect is unknown";
-                    return Err(Failed::Backend(self.error(BackendErrorKind::Other, what)));
-                }
+                Ok(false) if is_once(request.op) => return Err(self.lost(request, None)),
                 Ok(_) => return Ok(()),
-                Err(error) if is_loss(&error) && start.elapsed() < TROUBLE => std::thread::sleep(PATIENCE),
-                Err(error) => return Err(self.failed("its broker could not be reached again", error)),
+                Err(error) if is_loss(&error) && Instant::now() < limit => std::thread::sleep(PATIENCE),
+                // What was sent and did not arrive goes back.
+                Err(error) if is_loss(&error) && end.is_some() && !is_once(request.op) => {
+                    return Err(Failed::GivenUp);
+                }
+                Err(error) => return Err(self.lost(request, Some(error))),
             }
         }
     }
+
+    /// What a call says that lost its connection, and has no other one, or not the session that knew of its request.
+    fn lost(&self, request: &Request, error: Option<io::Error>) -> Failed {
+        let what = match (is_once(request.op), error.is_some()) {
+            (true, true) => "its broker could not be reached again, and whether this took effect is unknown",
+            (true, false) => "its broker has lost this session, and whether this took effect is unknown",
+            (false, _) => "its broker could not be reached again",
+        };
+        match error {
+            Some(error) => self.failed(what, error),
+            None => Failed::Backend(self.error(BackendErrorKind::Other, what)),
+        }
+    }
+}
+
+/// Whether a request must not be made again where it is unknown whether it took effect.
+const fn is_once(op: Op) -> bool {
+    matches!(op, Op::Put | Op::Part)
+}
+
+/// When the call that makes `request` is to end, if it is; to be asked when it begins.
+fn end_of(request: &Request, is_remote: bool) -> Option<Instant> {
+    if request.expires == 0 {
+        return None;
+    }
+    let left = if is_remote { request.expires } else { request.expires.saturating_sub(clock::now()) };
+    Instant::now().checked_add(Duration::from_nanos(left))
 }
 
 /// Whether it may be otherwise the next time.

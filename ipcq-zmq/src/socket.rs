@@ -104,10 +104,12 @@ impl Connection {
         Ok(new)
     }
 
-    /// Connects anew, to go on with the same session; returns whether the broker still knew it.
-    pub(crate) fn resume(&mut self, endpoint: &str) -> io::Result<bool> {
-        (self.socket, self.events) = self.runtime.block_on(connect(endpoint, ATTEMPT))?;
-        self.greet(ATTEMPT)
+    /// Connects anew, to go on with the same session, which may take as long as `patience` says; returns whether the
+    /// broker still knew it.
+    pub(crate) fn resume(&mut self, endpoint: &str, patience: Duration) -> io::Result<bool> {
+        let (patience, start) = (patience.min(ATTEMPT), Instant::now());
+        (self.socket, self.events) = self.runtime.block_on(connect(endpoint, patience))?;
+        self.greet(patience.saturating_sub(start.elapsed()))
     }
 
     fn greet(&mut self, patience: Duration) -> io::Result<bool> {

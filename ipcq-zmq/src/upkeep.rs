@@ -3,6 +3,7 @@
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
+use crate::admission;
 use crate::peer::{Peer, Stage};
 use crate::process;
 use crate::server::{LISTENER, Server, TCP_LISTENER};
@@ -42,6 +43,8 @@ impl Server {
         self.next_look = now + LOOK;
         if self.deaf_until.is_some_and(|until| until <= now) {
             self.deaf_until = None;
+            // Without one, those who come when there is none again would not be told.
+            self.spare = self.spare.take().or_else(|| admission::spare().ok());
             for (listener, key) in self.listeners.iter().zip([LISTENER, TCP_LISTENER]) {
                 let _ = self.epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, key));
             }

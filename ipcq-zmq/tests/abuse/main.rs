@@ -2,6 +2,7 @@
 //! while must not notice.
 
 mod place;
+mod trouble;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
