@@ -2,7 +2,8 @@
 //!
 //! The command that makes the queue starts its keeper, waits until that has made it, and returns. The keeper has a
 //! session of its own and none of its maker's descriptors, so that it outlives terminal and pipeline. It ends when
-//! the queue is removed; the kernel tells it that something in the queue's directory was deleted.
+//! the queue is removed, and its queue of dead letters, if it has one; the kernel tells it that something in the queue's
+//! directory was deleted.
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -144,16 +145,32 @@ pub(crate) fn run(
     name: &QueueName,
     options: &QueueOptions,
 ) -> Result<(), Failure> {
+    let dead = name.of_dead_letters().ok().filter(|_| options.redelivery_limit().is_some());
+    let had_dead = dead.as_ref().is_none_or(|dead| transport.open(dead).is_ok());
     let made = make(transport, name, options);
     let answer = made.as_ref().map_or_else(String::as_str, |_| READY);
     let said = io::stdout().write_all(answer.as_bytes()).and_then(|()| io::stdout().flush());
     let Ok(channel) = made else { return Ok(()) };
+    let mut kept = vec![Kept { name: name.clone(), channel }];
+    // Whoever made it, it is to stay as long as this queue may need it.
+    let dead = dead.and_then(|name| transport.open(&name).ok().map(|channel| Kept { name, channel }));
+    kept.extend(dead);
     if said.and_then(|()| let_go()).is_ok_and(|wanted| wanted) {
-        wait_for_the_end(transport, name, &*channel);
-    } else if look(transport, name, &*channel) == Found::There {
-        transport.remove(name)?;
+        wait_for_the_end(transport, kept);
+        return Ok(());
+    }
+    for queue in kept.iter().take(if had_dead { 1 } else { 2 }) {
+        if look(transport, queue) == Found::There {
+            transport.remove(&queue.name)?;
+        }
     }
     Ok(())
+}
+
+/// A queue that a keeper keeps.
+struct Kept {
+    name: QueueName,
+    channel: Arc<dyn Channel>,
 }
 
 /// The queue, or the answer that says why there is none.
@@ -200,23 +217,33 @@ fn let_go() -> io::Result<bool> {
     Ok(answer == KEEP)
 }
 
-fn wait_for_the_end(transport: &dyn Transport, name: &QueueName, channel: &dyn Channel) {
+/// Waits until all of `kept` have been removed.
+fn wait_for_the_end(transport: &dyn Transport, mut kept: Vec<Kept>) {
     // Before the first look, so that no removal falls between a look and the wait for the next.
-    let watch = channel.identity().directory.as_deref().and_then(|directory| watch(directory).ok());
+    let directory = kept.first().and_then(|queue| queue.channel.identity().directory.as_deref());
+    let watch = directory.and_then(|directory| watch(directory).ok());
     loop {
-        match look(transport, name, channel) {
-            Found::Removed => return,
-            Found::There if watch.as_ref().is_some_and(|watch| watch.read_events().is_ok()) => {}
-            // A user may have few watches: looking now and then does as well.
-            Found::There | Found::Unknown => thread::sleep(LOOK),
+        let mut is_known = true;
+        kept.retain(|queue| {
+            let found = look(transport, queue);
+            is_known &= found != Found::Unknown;
+            found != Found::Removed
+        });
+        if kept.is_empty() {
+            return;
+        }
+        // A user may have few watches: looking now and then does as well.
+        if !is_known || watch.as_ref().is_none_or(|watch| watch.read_events().is_err()) {
+            thread::sleep(LOOK);
         }
     }
 }
 
-fn look(transport: &dyn Transport, name: &QueueName, channel: &dyn Channel) -> Found {
+fn look(transport: &dyn Transport, queue: &Kept) -> Found {
+    let channel = &queue.channel;
     // The queue itself may know what could not be looked up by its name.
     let is_gone = || channel.is_closed().is_err_and(|error| error.kind() == BackendErrorKind::Gone);
-    match transport.open(name) {
+    match transport.open(&queue.name) {
         Ok(found) if found.identity().incarnation == channel.identity().incarnation => Found::There,
         Err(error) if !error.is_missing() && !is_gone() => Found::Unknown,
         // One of the same name is another queue.

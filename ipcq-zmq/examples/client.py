@@ -12,7 +12,7 @@ class Queue:
 
     def call(self, op, contents=(), a=0, b=0, c=0):
         self.id += 1
-        header = struct.pack(">4sBBH6Q", b"IPCQ", 2, op, 0, self.id, self.id - 1, 0, a, b, c)
+        header = struct.pack(">4sBBH6Q", b"IPCQ", 3, op, 0, self.id, self.id - 1, 0, a, b, c)
         self.socket.send_multipart([header, *contents])
         header, *contents = self.socket.recv_multipart()
         return header[5], contents

@@ -15,7 +15,7 @@ use crate::handshake;
 use crate::peer::{Peer, Stage};
 use crate::process;
 use crate::remote::is_remote;
-use crate::server::{PROCESS, REMOTE, Server};
+use crate::server::{REMOTE, Server};
 use crate::stream::Stream;
 use crate::wire::{Header, Op, Request, Status};
 
@@ -98,6 +98,12 @@ impl Server {
         if let Err(errno) = self.epoll.add(&stream, EpollEvent::new(interest, key)) {
             return refuse(&stream, &errno.into());
         }
+        let end = EpollEvent::new(EpollFlags::EPOLLRDHUP, key);
+        if is_remote(process)
+            && let Err(errno) = self.deaths.add(&stream, end)
+        {
+            return refuse(&stream, &errno.into());
+        }
         let mut peer = Peer::new(stream, process, now);
         peer.interest = interest.bits();
         self.desk.handshakes += 1;
@@ -132,7 +138,7 @@ impl Server {
         let Some(handle) = process::handle_of(pid)? else { return Ok(None) };
         let id = self.next_key;
         self.next_key += 1;
-        self.epoll.add(&handle, EpollEvent::new(EpollFlags::EPOLLIN, id | PROCESS))?;
+        self.deaths.add(&handle, EpollEvent::new(EpollFlags::EPOLLIN, id))?;
         self.processes.insert(id, Process { handle, pid, expected: false });
         Ok(Some(id))
     }
@@ -183,7 +189,16 @@ impl Server {
                 };
                 let settings = &self.broker.settings;
                 let incarnation = settings.incarnation.to_be_bytes();
-                let contents = [incarnation.as_slice(), settings.codec.as_bytes(), settings.name.as_bytes()];
+                let lease = settings.lease.unwrap_or(0);
+                // A limit of 0 is one, too.
+                let limit = settings.max_redeliveries.map_or(0, |most| u64::from(most) + 1);
+                let limits = [lease.to_be_bytes(), limit.to_be_bytes()].concat();
+                let contents = [
+                    incarnation.as_slice(),
+                    settings.codec.as_bytes(),
+                    settings.name.as_bytes(),
+                    limits.as_slice(),
+                ];
                 let mut welcome = self.broker.welcome(request.id, resumed, process);
                 welcome.fields[4] = self.listeners.last().map_or(0, |listener| listener.port().into());
                 if let Some(peer) = self.desk.peers.get_mut(&key) {

@@ -3,10 +3,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
+use crate::deliveries::Deliveries;
 use crate::numbers::NumberMap;
+use crate::remote::is_remote;
 use crate::session::{Parked, Session};
-use crate::store::Store;
-use crate::wire::{AUTO_CLOSE, Header, Op, PIECE, PRODUCER, REMOVED, RESUMED, Request, STAT_FIELDS, Status};
+use crate::store::{Store, Taken};
+use crate::wire::{
+    ACKNOWLEDGED, AUTO_CLOSE, Header, Op, PIECE, PRODUCER, REMOVED, RESUMED, Request, STAT_FIELDS, Status,
+};
 
 /// How long a session without a connection is kept for its client to come back, in nanoseconds.
 pub(crate) const KEEP: u64 = 5_000_000_000;
@@ -29,6 +33,11 @@ pub(crate) struct Settings {
     pub(crate) incarnation: u128,
     pub(crate) codec: String,
     pub(crate) name: String,
+    pub(crate) acknowledged: bool,
+    /// After how many redeliveries a message goes to the dead letters.
+    pub(crate) max_redeliveries: Option<u32>,
+    /// How long a delivery may be kept, in nanoseconds.
+    pub(crate) lease: Option<u64>,
 }
 
 /// A reply on its way to a session's connection.
@@ -42,6 +51,9 @@ pub(crate) enum Body<'a> {
 /// Where replies go.
 pub(crate) trait Sink {
     fn reply(&mut self, to: Slot, header: Header, body: Body<'_>);
+
+    /// Puts a message into the queue of dead letters, or hands it back if that does not take it.
+    fn bury(&mut self, message: Taken) -> Result<(), Taken>;
 }
 
 /// What a session may not do: its connection is ended with this word.
@@ -56,7 +68,9 @@ pub(crate) struct Broker {
     pub(crate) closed: bool,
     pub(crate) removed: bool,
     pub(crate) puts: u64,
+    /// Messages that left for good.
     pub(crate) gets: u64,
+    pub(crate) deliveries: Deliveries,
     /// Bytes of messages that are on their way in or out.
     pub(crate) moving: usize,
     pub(crate) sessions: NumberMap<Session>,
@@ -65,6 +79,7 @@ pub(crate) struct Broker {
     /// Those who wait, in the order in which they began to.
     pub(crate) putters: VecDeque<Slot>,
     pub(crate) getters: VecDeque<Slot>,
+    pub(crate) joiners: VecDeque<Slot>,
     pub(crate) expiries: BTreeSet<(u64, Slot)>,
     /// The time, as far as the broker has been told.
     pub(crate) now: u64,
@@ -85,12 +100,14 @@ impl Broker {
             removed: false,
             puts: 0,
             gets: 0,
+            deliveries: Deliveries::default(),
             moving: 0,
             sessions: NumberMap::default(),
             tokens: HashMap::new(),
             next_slot: 1,
             putters: VecDeque::new(),
             getters: VecDeque::new(),
+            joiners: VecDeque::new(),
             expiries: BTreeSet::new(),
             now: 0,
             recall_at: None,
@@ -102,7 +119,12 @@ impl Broker {
 
     /// Whether a message of `len` bytes more would exceed what a queue holds.
     pub(crate) const fn is_overfull(&self, len: usize) -> bool {
-        self.store.bytes() + self.moving + len > CONTENT_MAX
+        self.bytes() + len > CONTENT_MAX
+    }
+
+    /// How many bytes all messages have.
+    const fn bytes(&self) -> usize {
+        self.store.bytes() + self.deliveries.bytes() + self.moving
     }
 
     /// Opens the session `token` of `process`, or goes on with it.
@@ -128,7 +150,8 @@ impl Broker {
         let bit = |on: bool, bit: u64| if on { bit } else { 0 };
         let state = bit(self.settings.auto_close, AUTO_CLOSE)
             | bit(self.removed, REMOVED)
-            | bit(self.producers.contains(&process), PRODUCER);
+            | bit(self.producers.contains(&process), PRODUCER)
+            | bit(self.settings.acknowledged, ACKNOWLEDGED);
         let (capacity, longest) = (self.settings.capacity as u64, self.settings.max_message as u64);
         let last = 0;
         Header {
@@ -149,26 +172,27 @@ impl Broker {
         sink: &mut impl Sink,
     ) -> Result<(), Violation> {
         self.now = now;
-        let Some(session) = self.sessions.get_mut(&slot) else {
+        let Some(session) = self.sessions.get(&slot) else {
             return Err(Violation("there is no such session"));
         };
         if session.parked.is_some() {
             return Err(Violation("the request before this one has not been answered"));
         }
-        let acknowledged = session.acknowledge(request.ack);
-        self.moving -= acknowledged;
+        self.note_arrival(slot, request.ack);
         let id = request.id;
         match request.op {
-            Op::Put | Op::Get => return self.exchange(now, slot, request, content, sink),
+            Op::Put | Op::Get | Op::Acknowledge | Op::GiveBack | Op::Join => {
+                return self.exchange(now, slot, request, content, sink);
+            }
             Op::Part => self.part(slot, &request, content, sink),
             Op::Fetch => self.fetch(slot, &request, sink),
             Op::Ack => {}
             Op::Bye => {
-                self.end(slot, false);
+                self.end_for_good(slot, sink);
                 self.pump(sink);
             }
             Op::Confirm => {
-                let stands = session.last.is_some_and(|last| last.id == request.a);
+                let stands = self.is_own(slot, request.a);
                 let status = if stands { Status::Ok } else { Status::Empty };
                 Self::say(sink, slot, status, id, [0; 5]);
             }
@@ -196,16 +220,16 @@ impl Broker {
         if self.removed {
             return Self::say(sink, slot, Status::Gone, id, [0; 5]);
         }
-        let in_flight: usize = self.sessions.values().map(Session::in_flight).sum();
         let numbers: [u64; STAT_FIELDS] = [
-            self.store.len() as u64,
+            self.ready() as u64,
             u64::from(self.closed),
-            (self.store.bytes() + self.moving) as u64,
+            self.bytes() as u64,
             self.puts,
             self.gets,
             self.waiting(&self.putters),
             self.waiting(&self.getters),
-            in_flight as u64,
+            self.deliveries.in_flight() as u64,
+            self.deliveries.redelivered,
         ];
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
         let header = Header { code: Status::Stat as u8, flags: 0, id, fields: [numbers[0], 0, 0, 0, 0] };
@@ -223,10 +247,11 @@ impl Broker {
         sink.reply(to, Header { code: status as u8, flags: 0, id, fields }, Body::Nothing);
     }
 
-    /// Refuses puts from now on; those who wait are told.
+    /// Refuses puts from now on; those who wait are told, getters unless something in flight may come back.
     pub(crate) fn close(&mut self, sink: &mut impl Sink) {
         self.closed = true;
-        for slot in std::mem::take(&mut self.putters).into_iter().chain(std::mem::take(&mut self.getters)) {
+        let getters = if self.has_ended() { std::mem::take(&mut self.getters) } else { VecDeque::new() };
+        for slot in std::mem::take(&mut self.putters).into_iter().chain(getters) {
             if let Some(parked) = self.take_parked(slot) {
                 self.finish(slot, &parked, Status::Closed, sink);
             }
@@ -237,7 +262,9 @@ impl Broker {
     pub(crate) fn remove(&mut self, sink: &mut impl Sink) {
         self.removed = true;
         self.store.clear();
+        self.deliveries.clear();
         self.close(sink);
+        self.end_joins(sink);
     }
 
     /// Counts `process` as a producer until it leaves or dies.
@@ -263,7 +290,7 @@ impl Broker {
         if self.kept.len() > KEPT_MAX
             && let Some((_, oldest)) = self.kept.pop_front()
         {
-            self.end(oldest, false);
+            self.end_for_good(oldest, sink);
             self.pump(sink);
         }
     }
@@ -277,8 +304,9 @@ impl Broker {
             |slot: &Slot| self.sessions.get(slot).and_then(|s| s.taken.as_ref()).map(|taken| taken.left);
         slots.sort_by_key(|slot| std::cmp::Reverse(left(slot)));
         for slot in slots {
-            self.end(slot, true);
+            self.end(slot, true, sink);
         }
+        self.end_holder(process, sink);
         self.kept.retain(|(_, slot)| self.sessions.contains_key(slot));
         self.pump(sink);
         self.unregister(process, sink);
@@ -286,27 +314,43 @@ impl Broker {
 
     /// Ends a session. What it had not acknowledged goes back to the head: out of order if need be, so that it is not
     /// lost, but when its process is dead.
-    fn end(&mut self, slot: Slot, is_dead: bool) {
+    fn end(&mut self, slot: Slot, is_dead: bool, sink: &mut impl Sink) {
         self.unpark(slot);
+        self.end_delivery(slot, sink);
         let Some(mut session) = self.sessions.remove(&slot) else { return };
         self.tokens.remove(&session.token);
         self.moving -= session.upload.len();
         let Some(taken) = session.taken.take() else { return };
-        self.moving -= taken.bytes();
+        self.moving -= taken.messages.bytes();
         if !self.removed && (!is_dead || self.is_last(&taken)) {
-            self.give_back(taken);
+            self.give_back(taken, 1);
+        }
+    }
+
+    /// Ends a session whose process lives, as far as can be known. Of one that came over TCP nothing else is known: it
+    /// has died with its last session.
+    fn end_for_good(&mut self, slot: Slot, sink: &mut impl Sink) {
+        let process = self.sessions.get(&slot).map(|session| session.process);
+        self.end(slot, false, sink);
+        let is_over = |id: &ProcessId| is_remote(*id) && !self.sessions.values().any(|s| s.process == *id);
+        if let Some(process) = process.filter(is_over) {
+            self.died(process, sink);
         }
     }
 
     /// Takes a session's request out of those that wait.
     fn unpark(&mut self, slot: Slot) {
         if let Some(parked) = self.take_parked(slot) {
-            let (putters, getters) = (&mut self.putters, &mut self.getters);
-            let queue = if matches!(parked, Parked::Put { .. }) { putters } else { getters };
-            queue.retain(|waiting| *waiting != slot);
+            self.leave_lines(slot);
             if let Some(session) = self.sessions.get_mut(&slot) {
-                session.interrupted = (parked.request().id, parked.put());
+                session.interrupted = (parked.request().id, parked.progress());
             }
+        }
+    }
+
+    fn leave_lines(&mut self, slot: Slot) {
+        for line in [&mut self.putters, &mut self.getters, &mut self.joiners] {
+            line.retain(|waiting| *waiting != slot);
         }
     }
 
@@ -328,16 +372,15 @@ impl Broker {
                 self.expiries.remove(&(expires, slot));
                 continue;
             };
-            self.putters.retain(|waiting| *waiting != slot);
-            self.getters.retain(|waiting| *waiting != slot);
+            self.leave_lines(slot);
             self.finish(slot, &parked, Status::Timeout, sink);
         }
-        let mut ended = false;
+        let mut ended = self.end_leases(sink);
         while let Some(&(expires, slot)) = self.kept.front()
             && expires <= now
         {
             self.kept.pop_front();
-            self.end(slot, false);
+            self.end_for_good(slot, sink);
             ended = true;
         }
         if ended {
@@ -349,6 +392,7 @@ impl Broker {
     pub(crate) fn next_tick(&self) -> Option<u64> {
         let expiry = self.expiries.first().map(|(expires, _)| *expires);
         let kept = self.kept.front().map(|(expires, _)| *expires);
-        expiry.into_iter().chain(kept).chain(self.recall_at).min()
+        let lease = self.deliveries.next_lease();
+        expiry.into_iter().chain(kept).chain(self.recall_at).chain(lease).min()
     }
 }

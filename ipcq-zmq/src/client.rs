@@ -113,6 +113,12 @@ impl Client {
         client
     }
 
+    /// The broker, where this process runs it.
+    pub(crate) fn control(&self) -> Option<Arc<Control>> {
+        let (epoch, control) = self.hosted.as_ref()?;
+        (*epoch == core_process::epoch()).then(|| Arc::clone(control))
+    }
+
     pub(crate) const fn identity(&self) -> &Identity {
         &self.identity
     }

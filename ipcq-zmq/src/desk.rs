@@ -3,8 +3,10 @@
 use std::os::fd::OwnedFd;
 
 use crate::broker::{Body, Sink, Slot};
+use crate::dead_letters::DeadLetters;
 use crate::numbers::NumberMap;
 use crate::peer::Peer;
+use crate::store::Taken;
 use crate::wire::Header;
 
 /// A process that has connections.
@@ -27,6 +29,8 @@ pub(crate) struct Desk {
     pub(crate) busy: Vec<u64>,
     /// How many have no session yet.
     pub(crate) handshakes: usize,
+    /// Where messages go that came back too often.
+    pub(crate) dead_letters: Option<DeadLetters>,
 }
 
 impl Sink for Desk {
@@ -35,6 +39,13 @@ impl Sink for Desk {
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.reply(header, &body);
             self.attend(key);
+        }
+    }
+
+    fn bury(&mut self, message: Taken) -> Result<(), Taken> {
+        match &self.dead_letters {
+            Some(dead_letters) => dead_letters.bury(message),
+            None => Err(message),
         }
     }
 }

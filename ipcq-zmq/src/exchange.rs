@@ -175,7 +175,7 @@ impl Client {
 
 /// Whether a request must not be made again where it is unknown whether it took effect.
 const fn is_once(op: Op) -> bool {
-    matches!(op, Op::Put | Op::Part)
+    matches!(op, Op::Put | Op::Part | Op::Acknowledge | Op::GiveBack)
 }
 
 /// When the call that makes `request` is to end, if it is; to be asked when it begins.

@@ -19,8 +19,10 @@ pub(crate) struct Haul {
     pub(crate) content: Content,
     /// The request that it answers.
     pub(crate) id: u64,
-    /// How many messages were left in the queue.
-    left: u64,
+    /// How many messages were left in the queue; of a delivery, its number.
+    pub(crate) left: u64,
+    /// How often a delivery had come back.
+    pub(crate) redeliveries: u64,
     /// From when on the broker may call it back, if it is not acknowledged by then; 0 for never.
     pub(crate) recall_from: u64,
 }
@@ -40,15 +42,26 @@ impl Client {
         message: &mut Vec<u8>,
         wait: Wait,
     ) -> Got<Result<(), GetFault>> {
+        Ok(self.get_as(connection, message, 0, wait)?.map(|_| ()))
+    }
+
+    /// Gets one message, in the manner that `flags` ask for; returns what its reply said.
+    pub(crate) fn get_as(
+        &self,
+        connection: &mut Connection,
+        message: &mut Vec<u8>,
+        flags: u16,
+        wait: Wait,
+    ) -> Got<Result<Haul, GetFault>> {
         loop {
             message.clear();
-            let haul = match self.haul(connection, 1, 0, message, wait)? {
+            let haul = match self.haul_within(connection, (1, flags), 0, usize::MAX, message, wait)? {
                 Ok(haul) => haul,
                 Err(fault) => return Ok(Err(fault)),
             };
-            let whole = match haul.content {
+            let whole = match &haul.content {
                 Content::Packed(packed, ..) => {
-                    let content = packed::split_first(&packed).map_or(&[][..], |(content, _)| content);
+                    let content = packed::split_first(packed).map_or(&[][..], |(content, _)| content);
                     if let Err(error) = message.try_reserve(content.len()) {
                         return self.leave(connection, error);
                     }
@@ -56,12 +69,12 @@ impl Client {
                     true
                 }
                 Content::Long(piece, len) => {
-                    message.extend_from_slice(&piece);
-                    self.fetch(connection, message, len)?
+                    message.extend_from_slice(piece);
+                    self.fetch(connection, message, *len)?
                 }
             };
             if whole && self.acknowledge(connection, haul.id, haul.recall_from)? {
-                return Ok(Ok(()));
+                return Ok(Ok(haul));
             }
         }
     }
@@ -165,8 +178,8 @@ impl Client {
             (request.a, request.b, request.c) = (messages as u64, bytes as u64, room as u64);
             request.flags |= flags;
             let reply = self.exchange(connection, &request, Bytes::new())?;
-            let [_, len, left, recall_from, _] = reply.header.fields;
-            let haul = |content| Ok(Haul { content, id: request.id, left, recall_from });
+            let [_, len, left, recall_from, redeliveries] = reply.header.fields;
+            let haul = |content| Ok(Haul { content, id: request.id, left, redeliveries, recall_from });
             let len = usize::try_from(len).unwrap_or(usize::MAX);
             return Ok(match Status::parse(reply.header.code) {
                 Some(Status::NeedsRoom) if len > most => Err(GetFault::Empty),

@@ -27,6 +27,11 @@
 //! or not at all. A message that was sent to it and not acknowledged goes back to its place, unless one behind it has
 //! left by then. A client acknowledges before a get returns, so nothing is delivered twice.
 //!
+//! On an [acknowledged](AcknowledgedQueue) queue a get hands out a delivery, which is the process's from then
+//! on, stopped or not, until it acknowledges it, gives it back, or dies, or its lease runs out. The broker keeps the
+//! message meanwhile. Its queue of dead letters is made along with it and hosted by the same process; one that another
+//! process made before is kept, but takes no dead letters of this queue, which then go back to their places.
+//!
 //! When a client is *stopped* while others wait, what it was sent last and has not acknowledged is called back for
 //! them after 25 ms.
 //!
@@ -51,7 +56,8 @@
 //! The limits hold there too: nothing that a peer sends can end, stop or bloat the host.
 //!
 //! From elsewhere less can be known. A host that does not answer is given a second more than the call's deadline. A client
-//! that was killed is noticed when its connection ends, and gone for good 5 s later. What was sent to a stopped one
+//! that was killed is noticed when its connection ends, and gone for good 5 s later; but the deliveries that it holds go
+//! back at once, also if it lives and comes back: then they are not its own any more. What was sent to a stopped one
 //! stays with it. A queue is removed, and passed to children, only on its own machine.
 //!
 //! # What it costs
@@ -81,17 +87,22 @@ mod broker;
 mod client;
 mod clock;
 mod combine;
+mod dead_letters;
+mod deliveries;
+mod delivery;
 mod desk;
 mod exchange;
 mod frames;
 mod get;
 mod handshake;
+mod joins;
 mod liveness;
 mod network;
 mod numbers;
 mod packed;
 mod past;
 mod peer;
+mod pieces;
 mod process;
 mod put;
 mod queue;
@@ -117,8 +128,8 @@ mod wire;
 pub use ipcq_core::codec;
 pub use ipcq_core::error;
 pub use ipcq_core::{
-    Batch, Bincode, Bytes, Capacity, Channel, Codec, Limit, Queue, QueueAddress, QueueName, QueueOptions,
-    Select, Stat, Transport, Wait,
+    AcknowledgedQueue, Batch, Bincode, Bytes, Capacity, Channel, Codec, Delivery, Limit, Queue, QueueAddress,
+    QueueName, QueueOptions, Receipt, Select, Stat, Transport, Wait,
 };
 pub use transport::ZmqTransport;
 

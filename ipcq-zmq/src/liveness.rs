@@ -37,7 +37,8 @@ impl Client {
         if request.op == Op::Confirm {
             return false;
         }
-        let waits = matches!(request.op, Op::Put | Op::Get) && request.flags & NO_WAIT == 0;
+        let waits = matches!(request.op, Op::Put | Op::Get | Op::Join | Op::Acknowledge | Op::GiveBack)
+            && request.flags & NO_WAIT == 0;
         if self.probe.is_some() {
             // Whether it is stopped cannot be known, so that it is given more time.
             let limit = Duration::from_nanos(if waits { request.expires } else { 1 });

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use ipcq_core::{GetFault, PutFault, Wait};
+use ipcq_core::{GetFault, JoinFault, PutFault, Wait};
 
 /// How a call waits.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,14 @@ impl Patience {
     pub(crate) fn put(self, fault: PutFault) -> PutFault {
         match fault {
             PutFault::Full | PutFault::Busy if self.is_past => PutFault::Timeout,
+            fault => fault,
+        }
+    }
+
+    /// What the caller is told.
+    pub(crate) fn join(self, fault: JoinFault) -> JoinFault {
+        match fault {
+            JoinFault::Unfinished if self.is_past => JoinFault::Timeout,
             fault => fault,
         }
     }

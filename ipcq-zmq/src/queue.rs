@@ -8,7 +8,8 @@ use bytes::Bytes;
 use ipcq_core::os::directory::QueueDirectory;
 use ipcq_core::os::process;
 use ipcq_core::{
-    BackendError, BackendErrorKind, Batch, Channel, GetFault, Identity, Limit, PutFault, Stat, Wait,
+    BackendError, BackendErrorKind, Batch, Channel, DeliveryFault, DeliveryTag, GetFault, Identity,
+    JoinFault, Limit, PutFault, Stat, Wait,
 };
 
 use crate::NAME;
@@ -17,6 +18,9 @@ use crate::past::Patience;
 use crate::share;
 use crate::together;
 use crate::wire::{Op, STAT_FIELDS, Status};
+
+/// Which number of a STAT reply is that of the messages in flight.
+const IN_FLIGHT: usize = 7;
 
 /// A handle. Each counts as a producer of its process from its first put until it is dropped.
 #[derive(Debug)]
@@ -147,8 +151,34 @@ impl Channel for ZmqChannel {
         got.unwrap_or_else(|failed| Err(client.get_fault(failed, wait))).map_err(|fault| patience.get(fault))
     }
 
+    fn get_delivery(&self, message: &mut Vec<u8>, wait: Wait) -> Result<DeliveryTag, GetFault> {
+        let patience = Patience::of(wait);
+        self.client.get_delivery(message, patience.wait).map_err(|fault| patience.get(fault))
+    }
+
+    fn acknowledge(&self, tag: &DeliveryTag) -> Result<(), DeliveryFault> {
+        self.client.settle(Op::Acknowledge, tag)
+    }
+
+    fn give_back(&self, tag: &DeliveryTag) -> Result<(), DeliveryFault> {
+        self.client.settle(Op::GiveBack, tag)
+    }
+
+    fn in_flight(&self) -> Result<usize, BackendError> {
+        self.numbers().map(|numbers| size(numbers[IN_FLIGHT]))
+    }
+
+    fn join(&self, wait: Wait) -> Result<(), JoinFault> {
+        self.client.join(wait)
+    }
+
     fn len(&self) -> Result<usize, BackendError> {
         self.numbers().map(|numbers| size(numbers[0]))
+    }
+
+    fn is_full(&self) -> Result<bool, BackendError> {
+        let full = |numbers: [u64; STAT_FIELDS]| size(numbers[0].saturating_add(numbers[IN_FLIGHT]));
+        self.numbers().map(|numbers| full(numbers) >= self.identity().capacity)
     }
 
     fn is_closed(&self) -> Result<bool, BackendError> {
@@ -160,12 +190,11 @@ impl Channel for ZmqChannel {
     }
 
     fn stat(&self) -> Result<Stat, BackendError> {
-        let [len, closed, bytes, puts, gets, putters, getters, in_flight] = self.numbers()?;
+        let [len, closed, bytes, puts, gets, putters, getters, in_flight, redelivered] = self.numbers()?;
         let mut stat = Stat::new(size(len), closed != 0, self.location());
         (stat.bytes, stat.puts, stat.gets) = (bytes, puts, gets);
         (stat.waiting_putters, stat.waiting_getters) = (size(putters), size(getters));
-        // What has been sent to its getter and not been acknowledged is on its way, and taken.
-        let _ = in_flight;
+        (stat.in_flight, stat.redelivered) = (size(in_flight), redelivered);
         Ok(stat)
     }
 

@@ -1,6 +1,8 @@
 //! Generated schedules on the broker's state machine: clients that wait or not, lose connections and replies, repeat
 //! requests, die, and let time pass. A model that knows only what clients were told checks the rest.
 
+mod deliveries;
+mod jobs;
 mod losses;
 mod steps;
 
@@ -11,15 +13,27 @@ use proptest::prelude::*;
 
 use crate::broker::{Body, Broker, Settings, Sink, Slot};
 use crate::packed;
+use crate::store::Taken;
 use crate::wire::{Header, NO_WAIT, Op, PIECE, Request, SOME, STAT_FIELDS, Status, UPLOADED};
 use steps::{Step, steps};
 
 const CLIENTS: usize = 4;
 const CAPACITY: usize = 5;
 
-/// Replies that have not been read.
+/// Replies that have not been read, and the queue of dead letters.
 #[derive(Debug, Default)]
-struct Wires(HashMap<Slot, Vec<(Header, Vec<u64>)>>);
+struct Wires {
+    unread: HashMap<Slot, Vec<(Header, Vec<u64>)>>,
+    buried: Vec<u64>,
+    /// Whether no more is buried.
+    crowded: bool,
+}
+
+impl Wires {
+    fn replies(&mut self, slot: Slot) -> &mut Vec<(Header, Vec<u64>)> {
+        self.unread.entry(slot).or_default()
+    }
+}
 
 impl Sink for Wires {
     fn reply(&mut self, to: Slot, header: Header, body: Body<'_>) {
@@ -29,7 +43,15 @@ impl Sink for Wires {
             Body::Contents([content]) => packed::iter(content).map(number).collect(),
             Body::Contents(_) | Body::Nothing => Vec::new(),
         };
-        self.0.entry(to).or_default().push((header, numbers));
+        self.replies(to).push((header, numbers));
+    }
+
+    fn bury(&mut self, message: Taken) -> Result<(), Taken> {
+        if self.crowded {
+            return Err(message);
+        }
+        self.buried.extend(packed::iter(message.first_frame().1).map(number));
+        Ok(())
     }
 }
 
@@ -87,6 +109,9 @@ impl World {
             incarnation: 1,
             codec: "bytes".to_owned(),
             name: "q".to_owned(),
+            acknowledged: false,
+            max_redeliveries: None,
+            lease: None,
         };
         let mut world = Self {
             broker: Broker::new(settings),
@@ -169,7 +194,7 @@ impl World {
                 self.broker
                     .request(self.now, slot, part, &piece, &mut self.wires)
                     .expect("a piece in its place");
-                let reply = self.wires.0.entry(slot).or_default().pop().expect("a reply at once");
+                let reply = self.wires.replies(slot).pop().expect("a reply at once");
                 assert_eq!(reply.0.code, Status::Ok as u8);
                 self.clients[at].acknowledged = part.id;
             }
@@ -204,7 +229,7 @@ impl World {
     fn read(&mut self, at: usize) {
         let client = &mut self.clients[at];
         let Some(asked) = client.asked.clone() else { return };
-        let replies = self.wires.0.entry(client.slot).or_default();
+        let replies = self.wires.replies(client.slot);
         if replies.is_empty() {
             return;
         }
@@ -347,7 +372,7 @@ fn stat_counts() {
     let request = world.request(1, Op::Stat, Some(19));
     let slot = world.clients[1].slot;
     world.broker.request(1, slot, request, &[], &mut world.wires).expect("a request");
-    let (header, _) = world.wires.0[&slot][0];
+    let (header, _) = world.wires.unread[&slot][0];
     assert_eq!((header.code, header.fields[0]), (Status::Stat as u8, CAPACITY as u64));
-    assert_eq!((world.broker.putters.len(), STAT_FIELDS), (1, 8));
+    assert_eq!((world.broker.putters.len(), STAT_FIELDS), (1, 9));
 }

@@ -3,18 +3,12 @@
 use crate::broker::{Body, Broker, Sink, Slot, Violation};
 use crate::packed;
 use crate::recall::GRACE;
-use crate::session::{InFlight, Parked};
-use crate::store::{self, NotTaken, Taken, Wanted};
-use crate::wire::{Header, NO_WAIT, Op, PIECE, Request, SOME, Status, UPLOADED};
-
-/// A message of which this much has arrived is refused more while the process has little memory left: what else runs
-/// in it cannot be told that there is none.
-const CAUTION: usize = 8 << 20;
-/// How much must be left.
-const HEADROOM: usize = 32 << 20;
+use crate::session::{InFlight, Parked, Session};
+use crate::store::{NotTaken, Taken, Wanted};
+use crate::wire::{DELIVERY, Header, NO_WAIT, Op, Request, SOME, Status, UPLOADED};
 
 impl Broker {
-    /// Answers a put or get, once: a repeated one gets the answer that it got before.
+    /// Answers what must happen once: what is repeated gets the answer that it got before.
     pub(crate) fn exchange(
         &mut self,
         now: u64,
@@ -23,32 +17,40 @@ impl Broker {
         content: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), Violation> {
-        let Some(session) = self.sessions.get(&slot) else { return Ok(()) };
-        match session.last {
-            Some(last) if last.id == request.id => {
-                self.repeat(slot, last, now, sink);
-                return Ok(());
-            }
+        let last = self.sessions.get(&slot).and_then(|session| session.last);
+        match last {
+            Some(last) if last.id == request.id && self.repeat(slot, last, now, sink) => return Ok(()),
             Some(last) if last.id > request.id => return Err(Violation("the request is an old one")),
             _ => {}
         }
-        if session.taken.is_some() {
+        if self.sessions.get(&slot).is_some_and(Session::is_behind) {
             return Err(Violation("what the session got has not been acknowledged"));
+        }
+        if is_of_deliveries(&request) && !self.settings.acknowledged {
+            return Err(Violation("the queue was not made for acknowledged delivery"));
         }
         let parked = match request.op {
             Op::Put => self.prepare_put(slot, request, content)?,
-            _ => Self::prepare_get(request),
+            Op::Get => Self::prepare_get(request),
+            _ => self.prepare_join(slot, request),
         };
         if request.expires != 0 && request.expires <= now {
             self.finish(slot, &parked, Status::Timeout, sink);
-            return Ok(());
+        } else if matches!(request.op, Op::Acknowledge | Op::GiveBack) {
+            let status = self.settle(slot, &request, sink);
+            self.finish(slot, &parked, status, sink);
+        } else {
+            self.attempt(slot, parked, content, sink);
         }
-        self.attempt(slot, parked, content, sink);
         self.pump(sink);
         Ok(())
     }
 
-    fn repeat(&mut self, slot: Slot, last: Header, now: u64, sink: &mut impl Sink) {
+    /// Answers once more; returns `false` if there is nothing to answer with, because what was sent has gone back.
+    fn repeat(&mut self, slot: Slot, last: Header, now: u64, sink: &mut impl Sink) -> bool {
+        if last.flags & DELIVERY != 0 {
+            return self.send_again(slot, last, sink);
+        }
         match self.sessions.get_mut(&slot).and_then(|session| session.taken.as_mut()) {
             Some(taken) if taken.id == last.id => {
                 taken.recall_from = now.saturating_add(GRACE);
@@ -56,6 +58,7 @@ impl Broker {
             }
             _ => sink.reply(slot, last, Body::Nothing),
         }
+        true
     }
 
     /// The put that `request` asks for; its messages are in `content`, and its own only once it waits.
@@ -76,10 +79,16 @@ impl Broker {
         let total = too_long.map_or(count, |(index, _)| index);
         let too_long = too_long.map(|(_, message)| message.len());
         // A put that was interrupted goes on where it was.
-        let interrupted = self.sessions.get(&slot).map_or((0, 0), |session| session.interrupted);
-        let done = if interrupted.0 == request.id { interrupted.1.min(total) } else { 0 };
+        let done =
+            usize::try_from(self.progress_of(slot, request.id).unwrap_or(0)).unwrap_or(total).min(total);
         let (at, put, _) = packed::span(content, done, usize::MAX, usize::MAX);
         Ok(Parked::Put { request, packed: Vec::new(), at, put, total, too_long })
+    }
+
+    /// How far the request `id` of a session was when its connection was lost.
+    pub(crate) fn progress_of(&self, slot: Slot, id: u64) -> Option<u64> {
+        let (interrupted, progress) = self.sessions.get(&slot)?.interrupted;
+        (interrupted == id).then_some(progress)
     }
 
     fn prepare_get(request: Request) -> Parked {
@@ -99,9 +108,10 @@ impl Broker {
                     Step::Done(status) => status,
                 }
             }
+            Parked::Join { end, .. } => self.join_status(*end),
         };
         match status {
-            Status::Full | Status::Empty if parked.request().flags & NO_WAIT == 0 => {
+            Status::Full | Status::Empty | Status::Unfinished if parked.request().flags & NO_WAIT == 0 => {
                 if parked.keep(content).is_ok() {
                     self.park(slot, parked);
                 } else {
@@ -115,8 +125,12 @@ impl Broker {
     fn park(&mut self, slot: Slot, parked: Parked) {
         let Some(session) = self.sessions.get_mut(&slot) else { return };
         let expires = parked.request().expires;
-        let queue = if matches!(parked, Parked::Put { .. }) { &mut self.putters } else { &mut self.getters };
-        queue.push_back(slot);
+        let line = match parked {
+            Parked::Put { .. } => &mut self.putters,
+            Parked::Get { .. } => &mut self.getters,
+            Parked::Join { .. } => &mut self.joiners,
+        };
+        line.push_back(slot);
         self.moving += parked.bytes();
         session.parked = Some(parked);
         if expires != 0 {
@@ -172,12 +186,20 @@ impl Broker {
         if wanted.messages == 0 {
             return Step::Done(Status::Ok);
         }
-        match self.store.take(wanted) {
-            Ok(messages) => {
-                self.hand_out(slot, request.id, messages, sink);
-                Step::Sent
-            }
-            Err(NotTaken::Empty) if self.closed => Step::Done(Status::Closed),
+        let taken = if !self.settings.acknowledged {
+            self.store.take(wanted).map(|messages| self.hand_out(slot, request.id, messages, None, sink))
+        } else if request.flags & DELIVERY != 0 {
+            let lowest = self.take_lowest(wanted.room, sink);
+            lowest.map(|lowest| self.deliver(slot, request.id, lowest, sink))
+        } else {
+            self.take_lowest(wanted.room, sink).map(|(number, letter)| {
+                let origin = Some((number, letter.redeliveries));
+                self.hand_out(slot, request.id, letter.message, origin, sink);
+            })
+        };
+        match taken {
+            Ok(()) => Step::Sent,
+            Err(NotTaken::Empty) if self.has_ended() => Step::Done(Status::Closed),
             Err(NotTaken::Empty) => Step::Done(Status::Empty),
             Err(NotTaken::NoRoom) => Step::Done(Status::NoRoom),
             Err(NotTaken::NeedsRoom(len)) => {
@@ -188,31 +210,35 @@ impl Broker {
         }
     }
 
-    fn hand_out(&mut self, slot: Slot, id: u64, messages: Taken, sink: &mut impl Sink) {
+    /// Hands messages out for good; one that has a number of its own may have come back before.
+    fn hand_out(
+        &mut self,
+        slot: Slot,
+        id: u64,
+        messages: Taken,
+        origin: Option<(u64, u32)>,
+        sink: &mut impl Sink,
+    ) {
+        let left = self.ready() as u64;
         let Some(session) = self.sessions.get_mut(&slot) else { return };
         let count = messages.count() as u64;
-        let len = if let Taken::Long(message) = &messages { message.len() as u64 } else { 0 };
-        let left = self.store.len() as u64;
+        let (len, _) = messages.first_frame();
         let header = Header { code: Status::Msg as u8, flags: 0, id, fields: [count, len, left, 0, 0] };
         self.gets += count;
         let (left, recall_from) = (self.gets, self.now.saturating_add(GRACE));
-        let taken = InFlight { id, messages, left, recall_from };
-        self.moving += taken.bytes();
+        self.deliveries.redelivered += u64::from(origin.is_some_and(|(_, redeliveries)| redeliveries > 0));
+        self.moving += messages.bytes();
+        let taken = InFlight { id, messages, left, recall_from, origin };
         session.last = Some(header);
         Self::send_taken(slot, header, session.taken.insert(taken), sink);
     }
 
     fn send_taken(slot: Slot, mut header: Header, taken: &InFlight, sink: &mut impl Sink) {
         header.fields[3] = taken.recall_from;
-        match &taken.messages {
-            Taken::Packed { bytes, .. } => sink.reply(slot, header, Body::Contents(&[bytes])),
-            Taken::Long(message) => {
-                sink.reply(slot, header, Body::Contents(&[message.piece(0).unwrap_or_default()]));
-            }
-        }
+        sink.reply(slot, header, Body::Contents(&[taken.messages.first_frame().1]));
     }
 
-    /// Answers a put or get that took nothing out, and remembers the answer.
+    /// Answers what takes nothing out, and remembers the answer.
     pub(crate) fn finish(&mut self, slot: Slot, parked: &Parked, status: Status, sink: &mut impl Sink) {
         let len = match parked {
             Parked::Put { too_long: Some(len), .. } => *len as u64,
@@ -234,8 +260,8 @@ impl Broker {
     /// Serves those who wait, in turn, as long as one of them can go on.
     pub(crate) fn pump(&mut self, sink: &mut impl Sink) {
         loop {
-            let room = self.store.len() < self.settings.capacity || self.closed;
-            let messages = self.store.len() > 0 || self.closed;
+            let room = self.room() > 0 || self.closed;
+            let messages = self.ready() > 0 || self.has_ended();
             let next = if room && !self.putters.is_empty() {
                 self.putters.pop_front()
             } else if messages && !self.getters.is_empty() {
@@ -245,63 +271,33 @@ impl Broker {
             };
             let Some(slot) = next else { break };
             let Some(mut parked) = self.take_parked(slot) else { continue };
-            let putter = matches!(parked, Parked::Put { .. });
+            let line = if matches!(parked, Parked::Put { .. }) { Line::Putters } else { Line::Getters };
             let content = parked.take_content();
             self.attempt(slot, parked, &content, sink);
-            // One that could go on only a part of its way keeps its turn.
-            if putter && self.putters.back() == Some(&slot) {
-                self.putters.rotate_right(1);
+            // One that could go on only a part of its way, or found its message among the dead letters, keeps its turn.
+            let line = if line == Line::Putters { &mut self.putters } else { &mut self.getters };
+            if line.back() == Some(&slot) {
+                line.rotate_right(1);
             }
         }
+        self.end_joins(sink);
         self.watch_getters();
     }
+}
 
-    /// Adds a piece to a session's upload.
-    pub(crate) fn part(&mut self, slot: Slot, request: &Request, content: &[u8], sink: &mut impl Sink) {
-        let (max, overfull) = (self.settings.max_message, self.is_overfull(content.len()));
-        let Some(session) = self.sessions.get_mut(&slot) else { return };
-        let upload = &mut session.upload;
-        let offset = usize::try_from(request.a).unwrap_or(usize::MAX);
-        if offset == 0 {
-            self.moving -= upload.len();
-            *upload = store::LongMessage::default();
-        }
-        let status = if offset.saturating_add(content.len()) <= upload.len() && offset > 0 {
-            Status::Ok
-        } else if offset != upload.len() || content.is_empty() {
-            Status::Error
-        } else if offset + content.len() > max {
-            Status::TooLong
-        } else {
-            let before = upload.len();
-            let cautious = before < CAUTION || Vec::<u8>::new().try_reserve_exact(HEADROOM).is_ok();
-            let stored = !overfull && cautious && upload.append(content).is_ok();
-            if !stored {
-                *upload = store::LongMessage::default();
-            }
-            self.moving = self.moving + upload.len() - before;
-            if stored { Status::Ok } else { Status::NoRoom }
-        };
-        Self::say(sink, slot, status, request.id, [0, max as u64, 0, 0, 0]);
+/// Whether a request is for queues whose messages are acknowledged.
+const fn is_of_deliveries(request: &Request) -> bool {
+    match request.op {
+        Op::Get => request.flags & DELIVERY != 0,
+        op => matches!(op, Op::Acknowledge | Op::GiveBack | Op::Join),
     }
+}
 
-    /// Sends a piece of the long message that a session took and has not acknowledged.
-    pub(crate) fn fetch(&self, slot: Slot, request: &Request, sink: &mut impl Sink) {
-        let taken = self.sessions.get(&slot).and_then(|session| session.taken.as_ref());
-        let offset = usize::try_from(request.a).unwrap_or(usize::MAX);
-        let piece = match taken.map(|taken| &taken.messages) {
-            Some(Taken::Long(message)) => message.piece(offset),
-            _ => None,
-        };
-        match piece {
-            Some(piece) => {
-                let fields = [request.a, piece.len() as u64, 0, 0, 0];
-                let header = Header { code: Status::Data as u8, flags: 0, id: request.id, fields };
-                sink.reply(slot, header, Body::Contents(&[piece]));
-            }
-            None => Self::say(sink, slot, Status::Error, request.id, [0, PIECE as u64, 0, 0, 0]),
-        }
-    }
+/// Who waits for what.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Putters,
+    Getters,
 }
 
 /// How far an attempt went.

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use ipcq_core::os::failure::Failure;
@@ -17,9 +18,10 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use crate::admission;
 use crate::broker::{Body, Broker, ProcessId, Settings};
 use crate::clock;
+use crate::dead_letters::{DeadLetters, Deposit};
 use crate::desk::{Desk, Process};
 use crate::peer::{Got, Next, Peer, Stage};
-use crate::remote;
+use crate::remote::{self, is_remote};
 use crate::spin::Habit;
 use crate::stream::Listener;
 use crate::wire::{Header, Op, Status};
@@ -27,9 +29,8 @@ use crate::wire::{Header, Op, Status};
 pub(crate) const LISTENER: u64 = 0;
 const WAKE: u64 = 1;
 pub(crate) const TCP_LISTENER: u64 = 2;
-const FIRST_PEER: u64 = 3;
-/// Set in what epoll reports of a process.
-pub(crate) const PROCESS: u64 = 1 << 63;
+const DEATHS: u64 = 3;
+const FIRST_PEER: u64 = 4;
 /// Set in the id of a process of which the kernel knows nothing: it came over TCP.
 pub(crate) const REMOTE: u64 = 1 << 62;
 
@@ -38,22 +39,36 @@ pub(crate) const REMOTE: u64 = 1 << 62;
 pub(crate) struct Control {
     unowned: AtomicBool,
     wake: EventFd,
+    deposits: Sender<Deposit>,
 }
 
 impl Control {
     /// No handle of this process is left: the broker ends with its last client.
     pub(crate) fn disown(&self) {
         self.unowned.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Hands a message to the broker; it goes back if that has ended.
+    pub(crate) fn deposit(&self, deposit: Deposit) {
+        if self.deposits.send(deposit).is_ok() {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
         // Fails only when a wake-up is pending already.
         let _ = self.wake.write(1);
     }
 }
 
 /// Starts a broker for the queue of `settings`, reached by `listeners`, of which the first is for this machine. There, only
-/// this user and root are let in, or everybody whom the kernel lets connect when the queue is `open`.
+/// this user and root are let in, or everybody whom the kernel lets connect when the queue is `open`. What comes back too often
+/// goes to `dead_letters`.
 pub(crate) fn start(
     listeners: Vec<Listener>,
     settings: Settings,
+    dead_letters: Option<DeadLetters>,
     open: bool,
 ) -> Result<Arc<Control>, Failure> {
     let failed = |error: io::Error| Failure::new("its broker could not be started", error);
@@ -66,12 +81,17 @@ pub(crate) fn start(
         watch(listener, key).map_err(|errno| failed(errno.into()))?;
     }
     watch(&wake, WAKE).map_err(|errno| failed(errno.into()))?;
-    let control = Arc::new(Control { unowned: AtomicBool::new(false), wake });
+    let deaths = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    watch(&deaths.0, DEATHS).map_err(|errno| failed(errno.into()))?;
+    let (sender, deposits) = mpsc::channel();
+    let control = Arc::new(Control { unowned: AtomicBool::new(false), wake, deposits: sender });
     let server = Server {
         broker: Broker::new(settings),
-        desk: Desk::default(),
+        desk: Desk { dead_letters, ..Desk::default() },
+        deposits,
         listeners,
         epoll,
+        deaths,
         control: Arc::clone(&control),
         open,
         processes: HashMap::new(),
@@ -91,8 +111,12 @@ pub(crate) fn start(
 pub(crate) struct Server {
     pub(crate) broker: Broker,
     pub(crate) desk: Desk,
+    /// What other brokers of this process give up.
+    pub(crate) deposits: Receiver<Deposit>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) epoll: Epoll,
+    /// What reports the deaths of processes and the ends of connections over TCP, and nothing else.
+    pub(crate) deaths: Epoll,
     control: Arc<Control>,
     /// Whether everybody is let in whom the kernel lets connect.
     pub(crate) open: bool,
@@ -165,12 +189,31 @@ impl Server {
         match key {
             LISTENER => self.accept(now, 0),
             TCP_LISTENER => self.accept(now, 1),
-            WAKE => drop(self.control.wake.read()),
-            key if key & PROCESS != 0 => self.process_died(now, key & !PROCESS),
+            WAKE => {
+                let _ = self.control.wake.read();
+                self.take_deposits();
+            }
+            DEATHS => self.note_deaths(now),
             key => {
                 let over = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
                 self.listen_to(now, key, events.intersects(over));
                 self.desk.attend(key);
+            }
+        }
+    }
+
+    /// Learns of the processes that have died, and of connections over TCP that have ended. What was asked for after that
+    /// must not be done as if it had not happened.
+    fn note_deaths(&mut self, now: u64) {
+        let mut events = [EpollEvent::empty(); 16];
+        while let Ok(count @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
+            for id in events.iter().take(count).map(EpollEvent::data) {
+                if self.processes.contains_key(&id) {
+                    self.process_died(now, id);
+                } else {
+                    self.listen_to(now, id, true);
+                    self.hang_up(now, id);
+                }
             }
         }
     }
@@ -184,7 +227,7 @@ impl Server {
             self.hang_up(now, key);
         }
         if let Some(process) = self.processes.remove(&id) {
-            let _ = self.epoll.delete(&process.handle);
+            let _ = self.deaths.delete(&process.handle);
         }
         self.broker.died(id, &mut self.desk);
     }
@@ -223,8 +266,14 @@ impl Server {
             let done = match peer.next() {
                 Next::Nothing => return true,
                 Next::Violation(what) => Err(what),
-                Next::Request { request, .. } if leaving && matches!(request.op, Op::Put | Op::Get) => Ok(()),
+                Next::Request { request, .. }
+                    if leaving && matches!(request.op, Op::Put | Op::Get | Op::Join) =>
+                {
+                    Ok(())
+                }
                 Next::Request { request, content } => {
+                    let now = self.look_up_for(now, request.op, leaving);
+                    let Some(peer) = self.desk.peers.get_mut(&key) else { return false };
                     let process = peer.process;
                     let input = peer.lend_input();
                     let content = input.get(content).unwrap_or_default();
@@ -248,6 +297,14 @@ impl Server {
         }
     }
 
+    /// What is to be known before a request is done that deliveries matter to: who has died by now, and what time it is.
+    fn look_up_for(&mut self, now: u64, op: Op, leaving: bool) -> u64 {
+        if self.broker.deliveries.in_flight() > 0 && !leaving && op != Op::Ack {
+            self.note_deaths(now);
+        }
+        if self.broker.settings.lease.is_some() { clock::now() } else { now }
+    }
+
     fn is_waiting(broker: &Broker, peer: &Peer) -> bool {
         let Stage::Open(slot) = peer.stage else { return false };
         broker.sessions.get(&slot).is_some_and(|session| session.parked.is_some())
@@ -267,14 +324,28 @@ impl Server {
     pub(crate) fn hang_up(&mut self, now: u64, key: u64) {
         let Some(peer) = self.desk.peers.remove(&key) else { return };
         let _ = self.epoll.delete(&peer.stream);
+        if is_remote(peer.process) {
+            let _ = self.deaths.delete(&peer.stream);
+        }
         match peer.stage {
             // A session that has another connection by now goes on with that one.
             Stage::Open(slot) if self.desk.slots.get(&slot) == Some(&key) => {
                 self.desk.slots.remove(&slot);
                 self.broker.disconnected(now, slot, &mut self.desk);
+                self.end_remote_holder(peer.process);
             }
             Stage::Open(_) => {}
             _ => self.desk.handshakes -= 1,
+        }
+    }
+
+    /// Puts back what a process holds that came over TCP and has lost its last connection: whether it lives cannot be
+    /// known, and others may wait.
+    fn end_remote_holder(&mut self, id: ProcessId) {
+        let is_its = |peer: &Peer| peer.process == id && matches!(peer.stage, Stage::Open(_));
+        if is_remote(id) && self.broker.deliveries.in_flight() > 0 && !self.desk.peers.values().any(is_its) {
+            self.broker.end_holder(id, &mut self.desk);
+            self.broker.pump(&mut self.desk);
         }
     }
 

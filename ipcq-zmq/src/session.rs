@@ -29,12 +29,17 @@ pub(crate) enum Parked {
         request: Request,
         wanted: Wanted,
     },
+    /// Waits until every message with a number below `end` has left for good.
+    Join {
+        request: Request,
+        end: u64,
+    },
 }
 
 impl Parked {
     pub(crate) const fn request(&self) -> &Request {
         match self {
-            Self::Put { request, .. } | Self::Get { request, .. } => request,
+            Self::Put { request, .. } | Self::Get { request, .. } | Self::Join { request, .. } => request,
         }
     }
 
@@ -53,7 +58,7 @@ impl Parked {
     pub(crate) fn take_content(&mut self) -> Vec<u8> {
         match self {
             Self::Put { packed, .. } => std::mem::take(packed),
-            Self::Get { .. } => Vec::new(),
+            Self::Get { .. } | Self::Join { .. } => Vec::new(),
         }
     }
 
@@ -72,7 +77,16 @@ impl Parked {
     pub(crate) const fn put(&self) -> usize {
         match self {
             Self::Put { put, .. } => *put,
+            Self::Get { .. } | Self::Join { .. } => 0,
+        }
+    }
+
+    /// What is to be known of it when it is repeated: how many messages it has put, or which it waits for.
+    pub(crate) const fn progress(&self) -> u64 {
+        match self {
+            Self::Put { put, .. } => *put as u64,
             Self::Get { .. } => 0,
+            Self::Join { end, .. } => *end,
         }
     }
 
@@ -80,7 +94,7 @@ impl Parked {
     pub(crate) const fn bytes(&self) -> usize {
         match self {
             Self::Put { packed, .. } => packed.len(),
-            Self::Get { .. } => 0,
+            Self::Get { .. } | Self::Join { .. } => 0,
         }
     }
 }
@@ -94,15 +108,19 @@ pub(crate) struct InFlight {
     pub(crate) left: u64,
     /// When they may be called back.
     pub(crate) recall_from: u64,
+    /// The number of the message and how often it had come back, in a queue whose messages have numbers.
+    pub(crate) origin: Option<(u64, u32)>,
 }
 
-impl InFlight {
-    pub(crate) const fn bytes(&self) -> usize {
-        match &self.messages {
-            Taken::Packed { bytes, .. } => bytes.len(),
-            Taken::Long(message) => message.len(),
-        }
-    }
+/// A delivery that was sent, and whose arrival is not known yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    /// The request that it answers.
+    pub(crate) id: u64,
+    /// The number of the message.
+    pub(crate) number: u64,
+    /// When it may be called back.
+    pub(crate) recall_from: u64,
 }
 
 /// One session.
@@ -113,24 +131,35 @@ pub(crate) struct Session {
     /// The last put or get that was answered, and its answer, should it be asked for again.
     pub(crate) last: Option<Header>,
     pub(crate) taken: Option<InFlight>,
+    pub(crate) sent: Option<Sent>,
     pub(crate) upload: LongMessage,
     pub(crate) parked: Option<Parked>,
-    /// The put that waited when the connection was lost, and how many of its messages were in the queue.
-    pub(crate) interrupted: (u64, usize),
+    /// The request that waited when the connection was lost, and its [`progress`](Parked::progress).
+    pub(crate) interrupted: (u64, u64),
 }
 
 impl Session {
     pub(crate) fn new(token: [u8; 16], process: ProcessId) -> Self {
-        let (last, taken, parked) = (None, None, None);
-        Self { token, process, last, taken, upload: LongMessage::default(), parked, interrupted: (0, 0) }
+        let (last, taken, sent, parked) = (None, None, None, None);
+        Self {
+            token,
+            process,
+            last,
+            taken,
+            sent,
+            upload: LongMessage::default(),
+            parked,
+            interrupted: (0, 0),
+        }
     }
 
     /// Every reply up to `id` has arrived. Returns how many bytes need not be kept any more.
     pub(crate) fn acknowledge(&mut self, id: u64) -> usize {
-        self.taken.take_if(|taken| taken.id <= id).map_or(0, |taken| taken.bytes())
+        self.taken.take_if(|taken| taken.id <= id).map_or(0, |taken| taken.messages.bytes())
     }
 
-    pub(crate) fn in_flight(&self) -> usize {
-        self.taken.as_ref().map_or(0, |taken| taken.messages.count())
+    /// Whether something was sent to it of which is not known that it arrived.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.taken.is_some() || self.sent.is_some()
     }
 }

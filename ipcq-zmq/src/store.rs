@@ -2,7 +2,7 @@
 
 use std::collections::{TryReserveError, VecDeque};
 
-use crate::packed;
+use crate::packed::{self, PREFIX};
 use crate::wire::{FRAME_MAX, PIECE};
 
 /// How many bytes a run has before the next one begins, so that memory is given back as messages leave.
@@ -78,6 +78,30 @@ impl Taken {
             Self::Long(_) => 1,
         }
     }
+
+    /// How many bytes they have, their lengths included.
+    pub(crate) const fn bytes(&self) -> usize {
+        match self {
+            Self::Packed { bytes, .. } => bytes.len(),
+            Self::Long(message) => message.len(),
+        }
+    }
+
+    /// The length of the message, where it is a single one.
+    pub(crate) const fn single_len(&self) -> usize {
+        match self {
+            Self::Packed { bytes, .. } => bytes.len().saturating_sub(PREFIX),
+            Self::Long(message) => message.len(),
+        }
+    }
+
+    /// What a reply says of its length, and its content: the messages, or the first piece of a long one.
+    pub(crate) fn first_frame(&self) -> (u64, &[u8]) {
+        match self {
+            Self::Packed { bytes, .. } => (0, bytes),
+            Self::Long(message) => (message.len() as u64, message.piece(0).unwrap_or_default()),
+        }
+    }
 }
 
 /// What a get may take.
@@ -138,13 +162,26 @@ impl Store {
         Ok(())
     }
 
-    /// Appends a long message.
-    pub(crate) fn append_long(&mut self, message: LongMessage) -> Result<(), TryReserveError> {
-        self.parts.try_reserve(1)?;
+    /// Appends a long message, or hands it back.
+    pub(crate) fn append_long(&mut self, message: LongMessage) -> Result<(), LongMessage> {
+        if self.parts.try_reserve(1).is_err() {
+            return Err(message);
+        }
         self.len += 1;
         self.bytes += message.len();
         self.parts.push_back(Part::Long(message));
         Ok(())
+    }
+
+    /// Appends what another queue gives up, or hands it back.
+    pub(crate) fn adopt(&mut self, taken: Taken) -> Result<(), Taken> {
+        match taken {
+            Taken::Long(message) => self.append_long(message).map_err(Taken::Long),
+            Taken::Packed { bytes, count } => match self.append(&bytes, count) {
+                Ok(()) => Ok(()),
+                Err(_) => Err(Taken::Packed { bytes, count }),
+            },
+        }
     }
 
     /// Puts back at the front what was taken, the messages that exceed `room` excepted.

@@ -20,8 +20,9 @@ use crate::NAME;
 use crate::address::{Address, NewSocket, PATIENCE, TEMPORARY};
 use crate::broker::Settings;
 use crate::client::{self, Client};
+use crate::dead_letters::DeadLetters;
 use crate::queue::ZmqChannel;
-use crate::server;
+use crate::server::{self, Control};
 use crate::stream::Listener;
 use crate::tcp::Listen;
 use crate::welcome::{self, Unwelcome, Welcome};
@@ -37,6 +38,11 @@ const STALE: Duration = Duration::from_secs(10);
 
 /// The named queues that this process hosts: they last as long as it does.
 static HOSTED: ForkLock<BTreeMap<FileId, Arc<Client>>> = ForkLock::new(BTreeMap::new());
+
+/// The broker of the queue whose socket is the file `id`, if this process runs it.
+pub(crate) fn hosted(id: FileId) -> Option<Arc<Control>> {
+    HOSTED.lock().get(&id).and_then(|client| client.control())
+}
 
 /// Queues whose brokers listen on ZeroMQ sockets in one directory.
 ///
@@ -90,7 +96,11 @@ impl ZmqTransport {
 
     /// Makes a queue; a named one gets its name last, when its broker answers.
     fn make(&self, name: Option<&QueueName>, options: &QueueOptions) -> Result<Arc<Client>, CreateError> {
-        let capacity = options.settle(NAME, &self.capabilities())?;
+        let can = self.capabilities();
+        let (capacity, dead_letters) = match name {
+            Some(name) => (options.settle(NAME, &can)?, self.make_dead_letters(name, options)?),
+            None => (options.settle_anonymous(NAME, &can)?, None),
+        };
         let identity = self.home.new_identity(name, capacity, options)?;
         let label = identity.to_string();
         let failed = |failure: Failure| CreateError::Backend(failure.into_backend(&label));
@@ -102,7 +112,8 @@ impl ZmqTransport {
         let (socket, listener, address) = NewSocket::listen(&directory, mode).map_err(failed)?;
         let mut listeners = vec![Listener::Unix(listener)];
         listeners.extend(self.listen().map_err(failed)?);
-        let control = server::start(listeners, settings(&identity), mode != 0o600).map_err(failed)?;
+        let control =
+            server::start(listeners, settings(&identity), dead_letters, mode != 0o600).map_err(failed)?;
         let welcome = match welcome::ask(&address) {
             Ok(welcome) => welcome,
             Err(unwelcome) => {
@@ -125,6 +136,26 @@ impl ZmqTransport {
             }
         }
         Err(CreateError::exists(&label))
+    }
+
+    /// Makes the queue of dead letters of the queue `name`, if it is to have one, unless there is one.
+    fn make_dead_letters(
+        &self,
+        name: &QueueName,
+        options: &QueueOptions,
+    ) -> Result<Option<DeadLetters>, CreateError> {
+        let Some(dead) = options.dead_letter_name(name)? else { return Ok(None) };
+        if !self.is_free(name) {
+            return Err(CreateError::exists(self.home.label(name)));
+        }
+        // It listens nowhere else: an address is one queue's.
+        let here = Self { listen: None, ..self.clone() };
+        match here.create(&dead, &options.of_dead_letters()) {
+            Ok(_) | Err(CreateError::Exists { .. }) => {
+                Ok(Some(DeadLetters { home: self.home.clone(), name: dead }))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether no queue has the name; what a dead host or a remover that died left there is taken away.
@@ -150,6 +181,9 @@ fn settings(identity: &Identity) -> Settings {
         incarnation: identity.incarnation,
         codec: identity.codec.clone(),
         name: identity.name.as_ref().map_or_else(String::new, |name| name.as_str().to_owned()),
+        acknowledged: identity.acknowledged,
+        max_redeliveries: identity.max_redeliveries,
+        lease: identity.lease.map(|lease| u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX)),
     }
 }
 
@@ -184,7 +218,7 @@ impl Transport for ZmqTransport {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(Lifetime::WhileHost, MAX_CAPACITY, MAX_MESSAGE)
+        Capabilities::new(Lifetime::WhileHost, MAX_CAPACITY, MAX_MESSAGE).with_acknowledged()
     }
 
     fn create(&self, name: &QueueName, options: &QueueOptions) -> Result<Arc<dyn Channel>, CreateError> {

@@ -19,19 +19,25 @@ impl Server {
     /// Calls back what was sent to those who are stopped, for others who wait.
     pub(crate) fn recall(&mut self, now: u64) {
         let mut recalled = false;
-        while let Some((slot, process)) = self.broker.overdue() {
-            if !self.processes.get(&process).is_some_and(|process| process::is_stopped(process.pid)) {
+        loop {
+            let mut overdue = self.broker.overdue();
+            overdue.retain(|(_, process)| {
+                self.processes.get(process).is_some_and(|process| process::is_stopped(process.pid))
+            });
+            if overdue.is_empty() {
                 break;
             }
-            if let Some(&key) = self.desk.slots.get(&slot) {
-                // From here on it cannot send an acknowledgement any more; what it has sent before counts.
-                if let Some(peer) = self.desk.peers.get(&key) {
-                    peer.stream.shut_input();
+            for (slot, _) in overdue {
+                if let Some(&key) = self.desk.slots.get(&slot) {
+                    // From here on it cannot send an acknowledgement any more; what it has sent before counts.
+                    if let Some(peer) = self.desk.peers.get(&key) {
+                        peer.stream.shut_input();
+                    }
+                    self.listen_to(now, key, true);
+                    self.hang_up(now, key);
                 }
-                self.listen_to(now, key, true);
-                self.hang_up(now, key);
+                recalled |= self.broker.recall(slot);
             }
-            recalled |= self.broker.recall(slot);
         }
         if recalled {
             self.broker.pump(&mut self.desk);

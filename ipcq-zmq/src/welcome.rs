@@ -11,7 +11,9 @@ use crate::address::{Address, Host, PATIENCE};
 use crate::frames::{self, COMMAND, Front, MORE};
 use crate::handshake::{self, GREETING_LEN};
 use crate::process;
-use crate::wire::{AUTO_CLOSE, Header, NoHeader, Op, PIECE, PRODUCER, REMOVED, Request, Status, VERSION};
+use crate::wire::{
+    ACKNOWLEDGED, AUTO_CLOSE, Header, NoHeader, Op, PIECE, PRODUCER, REMOVED, Request, Status, VERSION,
+};
 
 /// The longest WELCOME that is read, all that comes before it included.
 const WELCOME_MAX: usize = 4096;
@@ -183,7 +185,12 @@ fn understand(header: Header, contents: &[Vec<u8>], host: Option<Host>) -> Resul
     if status != Some(Status::Welcome) || piece != PIECE as u64 || capacity == 0 {
         return Err(Unwelcome::nonsense("no WELCOME"));
     }
-    let options = QueueOptions::new().max_message(longest).auto_close(state & AUTO_CLOSE != 0).codec(text(1));
+    let options = QueueOptions::new()
+        .max_message(longest)
+        .auto_close(state & AUTO_CLOSE != 0)
+        .acknowledged(state & ACKNOWLEDGED != 0)
+        .codec(text(1));
+    let options = with_limits(options, contents.get(3).map_or(&[][..], Vec::as_slice));
     Ok(Welcome {
         host,
         port: u16::try_from(port).unwrap_or(0),
@@ -194,6 +201,16 @@ fn understand(header: Header, contents: &[Vec<u8>], host: Option<Host>) -> Resul
         removed: state & REMOVED != 0,
         producer: state & PRODUCER != 0,
     })
+}
+
+/// The lease and the limit of redeliveries of an acknowledged queue, as a WELCOME has them.
+fn with_limits(options: QueueOptions, limits: &[u8]) -> QueueOptions {
+    let number = |at: usize| limits.get(at..at + 8)?.try_into().ok().map(u64::from_be_bytes);
+    let some = |at: usize| number(at).filter(|number| *number > 0);
+    let lease = some(0).map(Duration::from_nanos);
+    let limit = some(8).and_then(|limit| u32::try_from(limit - 1).ok());
+    let options = lease.map_or_else(|| options.clone(), |lease| options.clone().lease(lease));
+    limit.map_or_else(|| options.clone(), |limit| options.clone().max_redeliveries(limit))
 }
 
 impl Welcome {

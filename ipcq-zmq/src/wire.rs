@@ -5,7 +5,7 @@ use crate::packed::PREFIX;
 /// The first bytes of a header.
 pub(crate) const MAGIC: [u8; 4] = *b"IPCQ";
 /// The version of the protocol.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 /// The length of a header in bytes.
 pub(crate) const HEADER_LEN: usize = 56;
 
@@ -25,6 +25,8 @@ pub(crate) const UPLOADED: u16 = 2;
 /// Each message is another caller's: a put may be answered as soon as a part of its messages is in the queue and no
 /// more fits.
 pub(crate) const SOME: u16 = 4;
+/// A get is to hand out a delivery, and a reply does.
+pub(crate) const DELIVERY: u16 = 8;
 /// The session of a HELLO was known: what it did before holds.
 pub(crate) const RESUMED: u16 = 1;
 
@@ -32,6 +34,7 @@ pub(crate) const RESUMED: u16 = 1;
 pub(crate) const AUTO_CLOSE: u64 = 1;
 pub(crate) const REMOVED: u64 = 2;
 pub(crate) const PRODUCER: u64 = 4;
+pub(crate) const ACKNOWLEDGED: u64 = 8;
 
 macro_rules! codes {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $code:literal,)* }) => {
@@ -64,6 +67,9 @@ codes! {
         Expect = 12,
         Bye = 13,
         Confirm = 14,
+        Acknowledge = 15,
+        GiveBack = 16,
+        Join = 17,
     }
 }
 
@@ -84,6 +90,9 @@ codes! {
         NoRoom = 111,
         Gone = 112,
         Error = 113,
+        Expired = 114,
+        NotHeld = 115,
+        Unfinished = 116,
     }
 }
 
@@ -168,7 +177,7 @@ impl Request {
 }
 
 /// The numbers of a STAT reply, in their order on the wire.
-pub(crate) const STAT_FIELDS: usize = 8;
+pub(crate) const STAT_FIELDS: usize = 9;
 
 #[cfg(test)]
 mod tests {

@@ -14,21 +14,13 @@ on_every_transport! {
     seven_of_a_hundred_become_dead_letters,
 }
 
-/// Makes the queue `jobs`; `false` where the transport does not offer it, and says so.
-fn made(sandbox: &Sandbox, options: &str) -> bool {
-    let made = sandbox.ipcq(&format!("create jobs --acknowledged {options}")).done();
-    if sandbox.transport() != "zmq" {
-        made.succeeds();
-        return true;
-    }
-    made.fails(2, &[sandbox.transport(), "acknowledged delivery"]);
-    false
+/// Makes the queue `jobs`.
+fn make(sandbox: &Sandbox, options: &str) {
+    sandbox.ipcq(&format!("create jobs --acknowledged {options}")).done().succeeds();
 }
 
 fn what_was_printed_is_acknowledged(sandbox: &Sandbox) {
-    if !made(sandbox, "--lease 1m") {
-        return;
-    }
+    make(sandbox, "--lease 1m");
     sandbox.ipcq("put jobs a b c").done().succeeds();
     sandbox.ipcq("get jobs -n 2").done().prints("a\nb\n");
     let stat = sandbox.stat("jobs");
@@ -42,9 +34,7 @@ fn what_was_printed_is_acknowledged(sandbox: &Sandbox) {
 
 /// A getter whose output nobody reads holds what it could not write, until it is killed.
 fn a_killed_getter_loses_nothing(sandbox: &Sandbox) {
-    if !made(sandbox, "--capacity 2000") {
-        return;
-    }
+    make(sandbox, "--capacity 2000");
     let long = "x".repeat(1000);
     let lines: String = (0..1000).map(|n| format!("{n:04} {long}\n")).collect();
     sandbox.ipcq("put jobs --close").input(&lines).done().succeeds();
@@ -67,9 +57,7 @@ fn limits_need_acknowledging(sandbox: &Sandbox) {
 }
 
 fn dead_letters_have_a_queue(sandbox: &Sandbox) {
-    if !made(sandbox, "--max-redeliveries 2") {
-        return;
-    }
+    make(sandbox, "--max-redeliveries 2");
     let listed = sandbox.ipcq("ls").done().succeeds().stdout();
     assert!(listed.lines().any(|line| line.starts_with("jobs.dead ")), "{listed}");
     assert_eq!(sandbox.len("jobs.dead"), 0);
@@ -91,9 +79,7 @@ const THIRD_TIME: &str =
     "echo >> $IPCQ_DIR/{}.times; [ {} != never ] && [ $(wc -l < $IPCQ_DIR/{}.times) -gt 2 ]";
 
 fn what_a_command_fails_for_comes_back(sandbox: &Sandbox) {
-    if !made(sandbox, "--max-redeliveries 20") {
-        return;
-    }
+    make(sandbox, "--max-redeliveries 20");
     sandbox.ipcq("put jobs a b c d e f --close").done().succeeds();
     let get = ["get", "jobs", "--follow", "-j", "3", "--exec", "sh", "-c", THIRD_TIME];
     sandbox.ipcq_with(&get).done().says_nothing();
@@ -104,9 +90,7 @@ fn what_a_command_fails_for_comes_back(sandbox: &Sandbox) {
 }
 
 fn what_a_command_always_fails_for_becomes_a_dead_letter(sandbox: &Sandbox) {
-    if !made(sandbox, "--max-redeliveries 4") {
-        return;
-    }
+    make(sandbox, "--max-redeliveries 4");
     sandbox.ipcq("put jobs a never b --close").done().succeeds();
     let get = ["get", "jobs", "--follow", "--exec", "sh", "-c", THIRD_TIME];
     sandbox.ipcq_with(&get).done().says_nothing();
@@ -116,9 +100,7 @@ fn what_a_command_always_fails_for_becomes_a_dead_letter(sandbox: &Sandbox) {
 }
 
 fn a_number_of_commands_says_that_one_failed(sandbox: &Sandbox) {
-    if !made(sandbox, "") {
-        return;
-    }
+    make(sandbox, "");
     sandbox.ipcq("put jobs a b").done().succeeds();
     let label = sandbox.label("jobs");
     let get = ["get", "jobs", "--exec", "false"];

@@ -10,14 +10,20 @@ impl World {
         self.now += GRACE;
         self.broker.tick(self.now, &mut self.wires);
         let mut recalled = false;
-        while let Some((slot, _)) = self.broker.overdue() {
-            self.broker.disconnected(self.now, slot, &mut self.wires);
-            assert!(self.broker.recall(slot), "there was something to be called back");
-            // One that was abandoned has no client any more.
-            if let Some(stopped) = self.clients.iter_mut().find(|client| client.slot == slot) {
-                stopped.cut = true;
+        loop {
+            let overdue = self.broker.overdue();
+            if overdue.is_empty() {
+                break;
             }
-            recalled = true;
+            for (slot, _) in overdue {
+                self.broker.disconnected(self.now, slot, &mut self.wires);
+                assert!(self.broker.recall(slot), "there was something to be called back");
+                // One that was abandoned has no client any more.
+                if let Some(stopped) = self.clients.iter_mut().find(|client| client.slot == slot) {
+                    stopped.cut = true;
+                }
+                recalled = true;
+            }
         }
         if recalled {
             self.broker.pump(&mut self.wires);
@@ -31,7 +37,7 @@ impl World {
         confirm.a = asked.request.id;
         let slot = self.clients[at].slot;
         self.broker.request(self.now, slot, confirm, &[], &mut self.wires).expect("a question");
-        let reply = self.wires.0.entry(slot).or_default().pop().expect("a reply at once");
+        let reply = self.wires.replies(slot).pop().expect("a reply at once");
         assert_eq!(reply.0.code, Status::Empty as u8);
         self.clients[at].id += 1;
         let request = Request { id: self.clients[at].id, ..asked.request };
@@ -41,7 +47,7 @@ impl World {
     /// Opens a new connection for the session of a client, which has lost its own.
     fn come_back(&mut self, at: usize) {
         let client = &mut self.clients[at];
-        self.wires.0.remove(&client.slot);
+        self.wires.unread.remove(&client.slot);
         let (slot, resumed) = self.broker.hello(client.token, client.process).expect("its own session");
         assert!(client.cut || (slot, resumed) == (client.slot, true), "the session was not kept");
         (client.slot, client.cut) = (slot, false);
@@ -79,7 +85,7 @@ impl World {
         } else {
             self.broker.disconnected(self.now, client.slot, &mut self.wires);
         }
-        self.wires.0.remove(&self.clients[at].slot);
+        self.wires.unread.remove(&self.clients[at].slot);
         self.clients[at] = self.newcomer();
     }
 }

@@ -164,7 +164,7 @@ fn malformed_headers_end_the_connection(door: Door) {
         change(4, 0),
         change(4, 1),
         change(5, 0),
-        change(5, 15),
+        change(5, 18),
         change(5, 99),
         header(1, 1, [0; 5]),
     ];
@@ -197,7 +197,7 @@ fn malformed_headers_end_the_connection(door: Door) {
 
 fn wild_numbers_are_harmless(door: Door) {
     Place::new(door).survives(|place| {
-        for op in 3..=14 {
+        for op in 3..=17 {
             for field in [0, 1, (1 << 20) - 1, 1 << 20, u64::MAX] {
                 // Removing and closing the queue, and registering, are everybody's right.
                 if matches!(op, 4 | 8 | 9) {

@@ -140,7 +140,7 @@ pub(crate) fn ready() -> Vec<u8> {
 }
 
 pub(crate) fn header(op: u8, id: u64, fields: [u64; 5]) -> Vec<u8> {
-    let mut bytes = b"IPCQ\x02".to_vec();
+    let mut bytes = b"IPCQ\x03".to_vec();
     bytes.extend_from_slice(&[op, 0, 0]);
     bytes.extend_from_slice(&id.to_be_bytes());
     fields.iter().for_each(|field| bytes.extend_from_slice(&field.to_be_bytes()));
@@ -170,7 +170,7 @@ pub(crate) fn session(place: &Place, token: u8) -> UnixStream {
     stream.write_all(&[greeting(), ready(), hello].concat()).expect("a broker that reads");
     let mut seen = Vec::new();
     let mut piece = [0; 256];
-    while !seen.windows(6).any(|bytes| bytes == b"IPCQ\x02\x64") {
+    while !seen.windows(6).any(|bytes| bytes == b"IPCQ\x03\x64") {
         let len = stream.read(&mut piece).expect("a WELCOME");
         assert!(len > 0, "the broker hung up");
         seen.extend_from_slice(&piece[..len]);
