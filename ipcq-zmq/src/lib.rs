@@ -29,8 +29,8 @@
 //!
 //! On an [acknowledged](AcknowledgedQueue) queue a get hands out a delivery, which is the process's from then
 //! on, stopped or not, until it acknowledges it, gives it back, or dies, or its lease runs out. The broker keeps the
-//! message meanwhile. Its queue of dead letters is made along with it and hosted by the same process; one that another
-//! process made before is kept, but takes no dead letters of this queue, which then go back to their places.
+//! message meanwhile. Its queue of dead letters is made along with it and hosted by the same process; while another process
+//! hosts one of that name, the queue cannot be made.
 //!
 //! When a client is *stopped* while others wait, what it was sent last and has not acknowledged is called back for
 //! them after 25 ms.

@@ -151,11 +151,15 @@ impl ZmqTransport {
         // It listens nowhere else: an address is one queue's.
         let here = Self { listen: None, ..self.clone() };
         match here.create(&dead, &options.of_dead_letters()) {
-            Ok(_) | Err(CreateError::Exists { .. }) => {
-                Ok(Some(DeadLetters { home: self.home.clone(), name: dead }))
-            }
-            Err(error) => Err(error),
+            Ok(_) | Err(CreateError::Exists { .. }) => {}
+            Err(error) => return Err(error),
         }
+        if self.home.find(&dead).is_ok_and(|(_, found)| hosted(found.id()).is_none()) {
+            let what = format!("the queue of its dead letters, {dead}, is hosted by another process");
+            let error = BackendError::new(BackendErrorKind::Unsupported, self.home.label(name), what);
+            return Err(error.with_advice("get what is in that, and remove it").into());
+        }
+        Ok(Some(DeadLetters { home: self.home.clone(), name: dead }))
     }
 
     /// Whether no queue has the name; what a dead host or a remover that died left there is taken away.

@@ -1,5 +1,5 @@
-//! Every generated script on an acknowledged queue comes to the same on the model, in memory, in shared memory and over pipes, step by
-//! step; holders that die in it are processes that are killed.
+//! Every generated script on an acknowledged queue comes to the same on the model, in memory and over every transport, step
+//! by step; holders that die in it are processes that are killed.
 
 use std::time::Duration;
 
@@ -39,6 +39,11 @@ proptest! {
     #[test]
     fn deliveries_over_pipes_agree_with_the_model(script in script(STEPS)) {
         agree("pipe", &script).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn deliveries_over_sockets_agree_with_the_model(script in script(STEPS)) {
+        agree("zmq", &script).map_err(TestCaseError::fail)?;
     }
 }
 

@@ -18,6 +18,11 @@ fn q20_no_job_is_lost_with_its_worker_pipe() {
     no_job_is_lost_with_its_worker("pipe");
 }
 
+#[test]
+fn q20_no_job_is_lost_with_its_worker_zmq() {
+    no_job_is_lost_with_its_worker("zmq");
+}
+
 fn no_job_is_lost_with_its_worker(backend: &str) {
     let set = std::env::var("IPCQ_STORM_JOBS").ok();
     let jobs = set.map_or(JOBS, |text| text.parse().expect("IPCQ_STORM_JOBS is a whole number"));

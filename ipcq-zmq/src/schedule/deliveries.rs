@@ -1,5 +1,5 @@
-//! Generated schedules with deliveries: workers that get, acknowledge and give back, lose connections and replies, repeat
-//! requests, are stopped, die, and keep what they have beyond its lease. A model of who holds what checks the rest.
+//! Generated schedules with deliveries, checked by a model of who holds what: workers get, acknowledge and give back, lose
+//! connections and replies, repeat requests, are stopped, die, and keep what they have beyond its lease.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,16 +60,14 @@ impl World {
             max_redeliveries: has_limit.then_some(LIMIT),
             lease: has_lease.then_some(LEASE),
         };
-        let (broker, wires) = (Broker::new(settings), Wires::default());
-        let (workers, done) = (Vec::new(), BTreeMap::new());
         let mut world = Self {
-            broker,
-            wires,
-            workers,
+            broker: Broker::new(settings),
+            wires: Wires::default(),
+            workers: Vec::new(),
             now: 1,
             next_process: 1,
             put: 0,
-            done,
+            done: BTreeMap::new(),
             lost_allowed: 0,
             has_lease,
             came_back: false,
@@ -326,8 +324,8 @@ impl World {
         // Nobody holds what another one holds, as far as leases allow.
         let mut seen = BTreeSet::new();
         for worker in &self.workers {
-            let own = worker.holds.iter().filter(|(_, (_, until))| self.now < *until);
-            assert!(own.into_iter().all(|(number, _)| seen.insert(*number)), "held by two");
+            let mut own = worker.holds.iter().filter(|(_, (_, until))| self.now < *until);
+            assert!(own.all(|(number, _)| seen.insert(*number)), "held by two");
         }
         assert!(seen.len() <= broker.deliveries.in_flight(), "what is held is not in flight");
     }
@@ -384,19 +382,19 @@ proptest! {
 #[test]
 fn what_goes_back_keeps_its_place() {
     let mut world = World::new(false, false);
+    let both_get = |world: &mut World| {
+        for at in [1, 2] {
+            world.step(at, Step::Get { waits: false, for_good: false });
+            world.step(at, Step::Read);
+        }
+    };
     world.step(0, Step::Put(3));
     world.step(0, Step::Read);
-    for at in [1, 2] {
-        world.step(at, Step::Get { waits: false, for_good: false });
-        world.step(at, Step::Read);
-    }
+    both_get(&mut world);
     world.step(3, Step::Get { waits: false, for_good: false });
     world.step(2, Step::Die);
     world.step(1, Step::Die);
-    for at in [1, 2] {
-        world.step(at, Step::Get { waits: false, for_good: false });
-        world.step(at, Step::Read);
-    }
+    both_get(&mut world);
     assert_eq!(world.workers[1].holds.keys().copied().collect::<Vec<_>>(), [0]);
     assert_eq!(world.workers[2].holds.keys().copied().collect::<Vec<_>>(), [1]);
 }
