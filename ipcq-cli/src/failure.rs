@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
+use ipcq_cli::measure::Fault;
 use ipcq_core::error::{BackendError, CreateError, GetFault, OpenError, PutFault, RemoveError};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -218,6 +219,21 @@ impl From<RemoveError> for Failure {
             )),
             RemoveError::Backend(error) => error.into(),
             other => Self::failed(with_causes(&other)),
+        }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Failed(text) => Self::failed(text),
+            Fault::System { what, error } => Self::system(&what, &error),
+            Fault::Create(error) => error.into(),
+            Fault::Open(error) => error.into(),
+            Fault::Backend(error) => error.into(),
+            Fault::Put { queue, fault } => Self::put(&queue, &fault),
+            Fault::Get { queue, fault } => Self::get(&queue, &fault),
+            other => Self::failed(other.to_string()),
         }
     }
 }

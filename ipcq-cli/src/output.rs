@@ -166,17 +166,6 @@ pub(crate) fn table<const N: usize>(titles: &[&str; N], rows: &[[String; N]]) ->
     std::iter::once(head).chain(body).collect()
 }
 
-/// `15.2 M`: a rate for people.
-pub(crate) fn scaled(rate: f64) -> String {
-    let (divisor, unit) = match rate {
-        1e9.. => (1e9, "G"),
-        1e6.. => (1e6, "M"),
-        1e3.. => (1e3, "k"),
-        _ => (1.0, ""),
-    };
-    format!("{:.1} {unit}", rate / divisor)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,10 @@
 //! `demo`: the textbook program. Producers put their messages and exit; then consumers start and take until the
 //! queue is empty.
 
+use ipcq_cli::measure::Team;
 use ipcq_core::{Channel, GetFault, QueueOptions, Transport, Wait};
 
-use super::worker::Team;
+use super::worker::command;
 use crate::args::{DemoArgs, Role};
 use crate::backend::{Backends, label};
 use crate::failure::Failure;
@@ -15,7 +16,8 @@ pub(super) fn run(backends: &Backends, args: DemoArgs) -> Result<(), Failure> {
     // Nobody consumes before all is in.
     let queue = transport.create_anonymous(&QueueOptions::new().capacity(all.max(1)))?;
     start(&*transport, &*queue, Role::DemoProducer, args.producers, args.messages)?.wait()?;
-    start(&*transport, &*queue, Role::DemoConsumer, args.consumers, 0)?.wait()
+    start(&*transport, &*queue, Role::DemoConsumer, args.consumers, 0)?.wait()?;
+    Ok(())
 }
 
 fn start(
@@ -27,7 +29,9 @@ fn start(
 ) -> Result<Team, Failure> {
     let mut team = Team::default();
     for number in 0..processes {
-        team.start(transport, &[queue], role, number, messages)?;
+        let mut command = command(transport, role, number, messages);
+        queue.share_with(&mut command)?;
+        team.start(&mut command)?;
     }
     Ok(team)
 }

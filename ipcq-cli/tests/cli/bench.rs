@@ -31,7 +31,7 @@ fn reference(sandbox: &Sandbox) -> &'static str {
 }
 
 fn every_measurement_is_a_json_object(sandbox: &Sandbox) {
-    let rows = bench(sandbox, "--messages 4000 --size 64,4KiB");
+    let rows = bench(sandbox, "--messages 1000 --size 64,4KiB");
     let has_broker = sandbox.transport() == "zmq";
     let throughput: Vec<_> = rows.iter().filter(|row| row["measured"] == "throughput").collect();
     // Two sizes, two shapes, one by one and in batches; and where a broker answers, by several threads.

@@ -5,32 +5,24 @@
 //! that what else the machine does hits both; each number is the median of its repetitions, and each ratio the median
 //! of the repetitions' ratios; and every message that arrives is checked.
 
-mod chart;
-mod content;
-mod crew;
-mod job;
 mod picture;
-mod placement;
-mod raw_pipe;
-mod raw_socket;
 mod reference;
 mod report;
-mod spread;
-mod threads;
 
 use std::cell::RefCell;
+use std::process::Command;
 use std::time::Duration;
 
+use ipcq_cli::measure::job::{How, Waiting};
+use ipcq_cli::measure::placement::{Pair, Processors};
+use ipcq_cli::measure::{Crew, Fault, Job, Measured, Shape, Work, calibrated, divisible};
 use ipcq_core::Transport;
 
-use self::crew::{Crew, Measured, Shape};
-pub(super) use self::job::work;
-use self::job::{How, Job, Waiting};
 use self::picture::Target;
-use self::placement::{Pair, Processors};
 use self::reference::Reference;
 use self::report::Results;
-use crate::args::{BenchArgs, Format};
+use super::worker;
+use crate::args::{BenchArgs, Format, Role};
 use crate::backend::{self, Backends};
 use crate::diagnostics::Diagnostics;
 use crate::failure::Failure;
@@ -45,10 +37,6 @@ const THREADS: usize = 8;
 const MOST_MEMORY: usize = 256 << 20;
 /// How many messages, of each producer to each consumer, show roughly how fast it goes.
 const FIRST_TRY: usize = 2000;
-/// How often the number of messages is adjusted before the first measurement.
-const TRIES: usize = 4;
-/// The most messages one measurement moves.
-const MOST_MESSAGES: f64 = 1e9;
 
 pub(super) fn run(
     backends: &Backends,
@@ -210,24 +198,13 @@ impl Bench<'_> {
         &self,
         shape: Shape,
         job: Job,
-        mut measure: impl FnMut(Job) -> Result<Measured, Failure>,
+        measure: impl FnMut(Job) -> Result<Measured, Fault>,
     ) -> Result<Job, Failure> {
-        let pairs = shape.producers * shape.consumers;
         if let Some(messages) = self.args.messages {
-            return Ok(Job { messages: messages.get().div_ceil(pairs) * pairs, ..job });
+            return Ok(Job { messages: divisible(messages.get(), shape), ..job });
         }
-        let mut messages = FIRST_TRY.min(self.fitting()) * pairs;
-        let mut best = 0.0_f64;
-        for attempt in 1..=TRIES {
-            let tried = measure(Job { messages, ..job })?;
-            best = best.max(tried.rate);
-            messages = messages_in(best, self.args.seconds, pairs);
-            // A short run is mostly its beginning, and says little about a long one; and any may be disturbed.
-            if attempt > 1 && tried.seconds > self.args.seconds / 4.0 {
-                break;
-            }
-        }
-        Ok(Job { messages, ..job })
+        let first = FIRST_TRY.min(self.fitting()) * shape.producers * shape.consumers;
+        Ok(calibrated(job, shape, first, self.args.seconds, measure)?)
     }
 
     /// What is measured beside the queue, unless the user does not want to know.
@@ -239,7 +216,8 @@ impl Bench<'_> {
     }
 
     fn crew(&self, shape: Shape) -> Result<Crew, Failure> {
-        Crew::start(self.transport, shape, self.size, self.capacity(), self.patience())
+        let launch = launch(self.transport);
+        Ok(Crew::start(self.transport, shape, self.size, self.capacity(), self.patience(), &launch)?)
     }
 
     /// How long one measurement may take.
@@ -272,9 +250,15 @@ impl Bench<'_> {
     }
 }
 
-/// How many messages go through in `seconds`: as many for each producer, and for each consumer.
-fn messages_in(rate: f64, seconds: f64, pairs: usize) -> usize {
-    // Nanoseconds, because a duration turns a float into an integer without a cast.
-    let count = Duration::from_secs_f64((rate * seconds).clamp(1.0, MOST_MESSAGES) / 1e9).as_nanos();
-    usize::try_from(count).unwrap_or(1).div_ceil(pairs) * pairs
+/// What starts a process of a benchmark.
+fn launch(transport: &dyn Transport) -> impl Fn(Work, bool, usize) -> Command + '_ {
+    move |work, puts, number| {
+        let role = match (work, puts) {
+            (Work::Queues, true) => Role::BenchProducer,
+            (Work::Queues, false) => Role::BenchConsumer,
+            (Work::Raw, true) => Role::RawProducer,
+            (Work::Raw, false) => Role::RawConsumer,
+        };
+        worker::command(transport, role, number, 0)
+    }
 }

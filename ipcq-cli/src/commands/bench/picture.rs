@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use bytesize::ByteSize;
+use ipcq_cli::measure::chart::{Chart, SIZE, Series, escaped};
+use ipcq_cli::measure::job::Waiting;
+use ipcq_cli::measure::spread::PERMILLES;
 
-use super::chart::{Chart, SIZE, Series, escaped};
-use super::job::Waiting;
 use super::report::{Exchange, ROUND_TRIP, Results, Throughput};
-use super::spread::PERMILLES;
 use crate::args::Format;
 use crate::failure::Failure;
 

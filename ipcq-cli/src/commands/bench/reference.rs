@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use ipcq_cli::measure::job::How;
+use ipcq_cli::measure::raw_pipe::{self, RawPipe};
+use ipcq_cli::measure::raw_socket::{self, Relay};
+use ipcq_cli::measure::{Crew, Fault, Job, Measured, Shape, threads};
 use ipcq_core::Transport;
 
-use super::crew::{Crew, Measured, Shape};
-use super::job::{How, Job};
-use super::raw_pipe::{self, RawPipe};
-use super::raw_socket::{self, Relay};
-use super::threads;
+use super::launch;
 use crate::backend;
 use crate::failure::Failure;
 
@@ -36,7 +36,13 @@ impl Reference {
         }
         let failed = |error| Failure::system("a pipe to measure beside could not be made", &error);
         let (forth, back) = (RawPipe::new(size).map_err(failed)?, RawPipe::new(size).map_err(failed)?);
-        Ok(Self::RawPipes(Crew::start_on_pipes(transport, [forth, back], shape, patience)?))
+        Ok(Self::RawPipes(Crew::start_on_pipes(
+            transport,
+            [forth, back],
+            shape,
+            patience,
+            &launch(transport),
+        )?))
     }
 
     /// What one exchange of messages of `size` bytes on `transport` is measured beside.
@@ -55,7 +61,7 @@ impl Reference {
             How::Call(_) => (None, raw_socket::direct().map_err(failed)?),
             _ => Relay::start().map(|(relay, sockets)| (Some(relay), sockets)).map_err(failed)?,
         };
-        Ok(Self::RawSockets(Crew::start_on_sockets(transport, sockets, patience)?, relay))
+        Ok(Self::RawSockets(Crew::start_on_sockets(transport, sockets, patience, &launch(transport))?, relay))
     }
 
     /// What results call it.
@@ -69,7 +75,7 @@ impl Reference {
     }
 
     /// Does `job`, and says how fast that was.
-    pub(super) fn measure(&mut self, shape: Shape, job: Job) -> Result<Measured, Failure> {
+    pub(super) fn measure(&mut self, shape: Shape, job: Job) -> Result<Measured, Fault> {
         match self {
             Self::Threads { capacity } => threads::measure(shape, *capacity, job),
             Self::RawPipes(crew) => crew.measure(job),
@@ -87,7 +93,7 @@ impl Reference {
     pub(super) fn finish(self) -> Result<(), Failure> {
         match self {
             Self::Threads { .. } => Ok(()),
-            Self::RawPipes(crew) | Self::RawSockets(crew, _) => crew.finish(),
+            Self::RawPipes(crew) | Self::RawSockets(crew, _) => Ok(crew.finish()?),
         }
     }
 }

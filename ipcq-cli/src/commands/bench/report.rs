@@ -1,14 +1,15 @@
 //! The results of a benchmark: a table for people, or one json object a line.
 
 use bytesize::ByteSize;
+use ipcq_cli::measure::chart::scaled;
+use ipcq_cli::measure::job::{How, Waiting};
+use ipcq_cli::measure::spread::{PERMILLES, median, ratios};
+use ipcq_cli::measure::{Job, Measured, Shape};
 use serde::Serialize;
 
-use super::crew::{Measured, Shape};
-use super::job::{How, Job, Waiting};
-use super::spread::PERMILLES;
 use crate::args::Format;
 use crate::failure::Failure;
-use crate::output::{scaled, table};
+use crate::output::table;
 
 /// What exchanges are called that go there and back.
 pub(super) const ROUND_TRIP: &str = "round_trip";
@@ -229,16 +230,9 @@ fn spread(measured: &[Measured]) -> Vec<f64> {
     (0..PERMILLES.len()).map(|place| rounded(median(&us(place)))).collect()
 }
 
-/// The middle of `numbers`; the higher one of two.
-fn median(numbers: &[f64]) -> f64 {
-    let mut numbers = numbers.to_vec();
-    numbers.sort_unstable_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied().unwrap_or(0.0)
-}
-
 /// The median of what each of `numbers` is of the one `beside` it.
 fn ratio(numbers: &[f64], beside: &[f64]) -> f64 {
-    rounded(median(&numbers.iter().zip(beside).map(|(one, other)| one / other).collect::<Vec<_>>()))
+    rounded(median(&ratios(numbers, beside)))
 }
 
 /// Three digits after the point are more than can be measured.

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ipcq_cli::measure::chart::scaled;
 use nix::sys::signal::Signal;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -17,7 +18,7 @@ use crate::args::{Format, TopArgs};
 use crate::backend::Backends;
 use crate::diagnostics::wants_colours;
 use crate::failure::Failure;
-use crate::output::{print, scaled, table};
+use crate::output::{print, table};
 use crate::signals::Interrupts;
 
 /// How often the queues are looked at.

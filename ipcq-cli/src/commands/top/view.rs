@@ -1,5 +1,6 @@
 //! How `top` looks: a line of numbers for each queue, and how long it has been, drawn beside them.
 
+use ipcq_cli::measure::chart::scaled;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -7,7 +8,6 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, RenderDirection, Sparkline};
 
 use super::sample::Row;
-use crate::output::scaled;
 
 /// What stands over the columns, and how wide they are; the name takes what it needs, and the graph the rest.
 const COLUMNS: [(&str, u16); 7] =

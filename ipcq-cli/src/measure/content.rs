@@ -16,20 +16,22 @@ const SEQUENCE_BITS: u32 = 48;
 
 /// Makes the messages of one producer, each with a number of its own.
 #[derive(Debug)]
-pub(super) struct Maker {
+pub struct Maker {
     message: Vec<u8>,
     next: u64,
     sum: u64,
 }
 
 impl Maker {
-    pub(super) fn new(producer: u32, size: usize) -> Self {
+    /// Those of producer number `producer`, of `size` bytes each.
+    #[must_use]
+    pub fn new(producer: u32, size: usize) -> Self {
         Self { message: vec![FILLER; size], next: u64::from(producer) << SEQUENCE_BITS, sum: 0 }
     }
 
     /// The next message.
     #[inline]
-    pub(super) fn make(&mut self) -> &[u8] {
+    pub fn make(&mut self) -> &[u8] {
         let number = self.count();
         self.sum = self.sum.wrapping_add(stamp(&mut self.message, number));
         &self.message
@@ -37,7 +39,7 @@ impl Maker {
 
     /// Appends the next message to `batch`.
     #[inline]
-    pub(super) fn append(&mut self, batch: &mut Batch) {
+    pub fn append(&mut self, batch: &mut Batch) {
         let number = self.count();
         let appended = batch.push_with(|buffer| {
             let start = buffer.len();
@@ -55,14 +57,15 @@ impl Maker {
     }
 
     /// What the numbers of all messages so far come to.
-    pub(super) const fn sum(&self) -> u64 {
+    #[must_use]
+    pub const fn sum(&self) -> u64 {
         self.sum
     }
 }
 
 /// Checks the messages that one consumer gets.
 #[derive(Debug)]
-pub(super) struct Checker {
+pub struct Checker {
     size: usize,
     /// The least number that the next message of each producer can have.
     next: Vec<u64>,
@@ -70,13 +73,15 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    pub(super) fn new(size: usize) -> Self {
+    /// For messages of `size` bytes.
+    #[must_use]
+    pub fn new(size: usize) -> Self {
         Self { size, next: Vec::new(), sum: 0 }
     }
 
     /// Whether `message` is one that a [`Maker`] made and that may come now.
     #[inline]
-    pub(super) fn check(&mut self, message: &[u8]) -> bool {
+    pub fn check(&mut self, message: &[u8]) -> bool {
         if message.len() != self.size {
             return false;
         }
@@ -107,7 +112,8 @@ impl Checker {
     }
 
     /// What the numbers of all messages so far come to.
-    pub(super) const fn sum(&self) -> u64 {
+    #[must_use]
+    pub const fn sum(&self) -> u64 {
         self.sum
     }
 }

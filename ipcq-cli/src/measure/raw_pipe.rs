@@ -23,21 +23,40 @@ const PACKETS: RangeInclusive<usize> = 1..=4096;
 /// How large the pipes are made, in bytes: the most that every user is allowed by default.
 const ROOM: i32 = 1 << 20;
 
+/// How much is read at once where messages are buffered, in bytes.
+const BUFFER: usize = 64 << 10;
+
 /// Whether a pipe takes messages of `size` bytes between as many processes as `shape` says.
-pub(super) fn carries(size: usize, shape: Shape) -> bool {
+#[must_use]
+pub fn carries(size: usize, shape: Shape) -> bool {
     PACKETS.contains(&size) || size > 0 && shape.producers == 1 && shape.consumers == 1
 }
 
 /// Both ends of a pipe.
-pub(super) struct RawPipe {
+#[derive(Debug)]
+pub struct RawPipe {
     reader: OwnedFd,
     writer: OwnedFd,
 }
 
 impl RawPipe {
     /// A pipe for messages of `size` bytes.
-    pub(super) fn new(size: usize) -> io::Result<Self> {
-        let mode = if PACKETS.contains(&size) { OFlag::O_DIRECT } else { OFlag::empty() };
+    ///
+    /// # Errors
+    /// When the system has none.
+    pub fn new(size: usize) -> io::Result<Self> {
+        Self::of_mode(if PACKETS.contains(&size) { OFlag::O_DIRECT } else { OFlag::empty() })
+    }
+
+    /// A pipe for batches of messages, one after the other without bounds.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn buffered() -> io::Result<Self> {
+        Self::of_mode(OFlag::empty())
+    }
+
+    fn of_mode(mode: OFlag) -> io::Result<Self> {
         let (reader, writer) = pipe2(mode | OFlag::O_CLOEXEC)?;
         // Where this user has too many pipes, it stays as large as it is.
         let _ = fcntl(&writer, FcntlArg::F_SETPIPE_SZ(ROOM));
@@ -45,7 +64,10 @@ impl RawPipe {
     }
 
     /// stdin and stdout of a process that reads from `from` and writes to `to`.
-    pub(super) fn streams(from: &Self, to: &Self) -> io::Result<[Stdio; 2]> {
+    ///
+    /// # Errors
+    /// When the process has too many files open.
+    pub fn streams(from: &Self, to: &Self) -> io::Result<[Stdio; 2]> {
         Ok([from.reader.try_clone()?.into(), to.writer.try_clone()?.into()])
     }
 }
@@ -60,8 +82,62 @@ pub(super) fn run(puts: bool, number: u32, job: Job) -> Result<Report, String> {
     match (job.how, puts) {
         (How::RoundTrip(_), true) => ping(number, job, put, get),
         (How::RoundTrip(_), false) => pong(job, put, get),
+        (How::Batches(batch), true) => {
+            let mut writer = Writer { pipe: &stdout, most: batch * job.size, held: Vec::new() };
+            let report = put_each(number, job, |message| writer.put(message))?;
+            writer.flush().map(|()| report)
+        }
+        (How::Batches(_), false) => {
+            let mut reader = Reader { pipe: &stdin, held: Vec::new(), at: 0 };
+            get_each(job, |message| reader.get(message, job.size))
+        }
         (_, true) => put_each(number, job, put),
         (_, false) => get_each(job, get),
+    }
+}
+
+/// Writes messages once there are many.
+struct Writer<F> {
+    pipe: F,
+    most: usize,
+    held: Vec<u8>,
+}
+
+impl<F: AsFd> Writer<F> {
+    fn put(&mut self, message: &[u8]) -> Result<(), String> {
+        self.held.extend_from_slice(message);
+        if self.held.len() < self.most { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        send(&self.pipe, &self.held)?;
+        self.held.clear();
+        Ok(())
+    }
+}
+
+/// Reads as much as is there, and gives it out message by message.
+struct Reader<F> {
+    pipe: F,
+    held: Vec<u8>,
+    at: usize,
+}
+
+impl<F: AsFd> Reader<F> {
+    fn get(&mut self, message: &mut Vec<u8>, size: usize) -> Result<(), String> {
+        message.clear();
+        while message.len() < size {
+            if self.at == self.held.len() {
+                self.held.resize(BUFFER, 0);
+                let count = receive_some(&self.pipe, &mut self.held)?;
+                self.held.truncate(count);
+                self.at = 0;
+            }
+            let part = (size - message.len()).min(self.held.len() - self.at);
+            message.extend_from_slice(&self.held[self.at..self.at + part]);
+            self.at += part;
+        }
+        Ok(())
     }
 }
 
@@ -86,15 +162,23 @@ fn send(pipe: impl AsFd, mut message: &[u8]) -> Result<(), String> {
 
 fn receive(pipe: impl AsFd, message: &mut Vec<u8>, size: usize) -> Result<(), String> {
     message.resize(size, 0);
-    let (mut spin, mut taken) = (Spin::default(), 0);
+    let mut taken = 0;
     while taken < size {
-        match read(&pipe, &mut message[taken..]) {
+        taken += receive_some(&pipe, &mut message[taken..])?;
+    }
+    Ok(())
+}
+
+/// Reads what there is; returns how much.
+fn receive_some(pipe: impl AsFd, into: &mut [u8]) -> Result<usize, String> {
+    let mut spin = Spin::default();
+    loop {
+        match read(&pipe, into) {
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => spin.turn(),
             Ok(0) => return Err("the processes on the other side have ended".to_owned()),
-            Ok(count) => taken += count,
+            Ok(count) => return Ok(count),
             Err(errno) => return Err(errno.to_string()),
         }
     }
-    Ok(())
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
+use super::Fault;
 use super::content::{Checker, Maker};
 use super::crew::{Measured, Shape};
 use super::job::{How, Job, Spin, Waiting, now};
 use super::placement::Place;
 use super::spread::percentiles;
-use crate::failure::Failure;
 
 /// The longest message that is moved inside the channel.
 const INSIDE: usize = 64;
@@ -57,7 +57,10 @@ struct Done {
 }
 
 /// Does `job` through a channel for `capacity` messages, and says how fast that was.
-pub(super) fn measure(shape: Shape, capacity: usize, job: Job) -> Result<Measured, Failure> {
+///
+/// # Errors
+/// When a message was lost or changed.
+pub fn measure(shape: Shape, capacity: usize, job: Job) -> Result<Measured, Fault> {
     match (job.how, job.size <= INSIDE) {
         (How::RoundTrip(waiting) | How::Call(waiting), true) => round_trips::<Inside>(capacity, job, waiting),
         (How::RoundTrip(waiting) | How::Call(waiting), false) => {
@@ -68,7 +71,7 @@ pub(super) fn measure(shape: Shape, capacity: usize, job: Job) -> Result<Measure
     }
 }
 
-fn throughput<P: Payload>(shape: Shape, capacity: usize, job: Job) -> Result<Measured, Failure> {
+fn throughput<P: Payload>(shape: Shape, capacity: usize, job: Job) -> Result<Measured, Fault> {
     let (sender, receiver) = bounded::<P>(capacity);
     let start = &Barrier::new(shape.producers + shape.consumers);
     let put = Job { messages: job.messages / shape.producers, ..job };
@@ -115,15 +118,15 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, Option<T>>) -> Option<T> {
     thread.join().ok().flatten()
 }
 
-fn wrong() -> Failure {
-    Failure::failed("the reference lost or changed a message")
+fn wrong() -> Fault {
+    Fault::failed("the reference lost or changed a message")
 }
 
 fn summarise(
     producers: Option<Vec<Done>>,
     consumers: Option<Vec<Done>>,
     messages: usize,
-) -> Result<Measured, Failure> {
+) -> Result<Measured, Fault> {
     let (Some(producers), Some(consumers)) = (producers, consumers) else { return Err(wrong()) };
     let sum = |side: &[Done]| side.iter().fold(0_u64, |sum, done| sum.wrapping_add(done.sum));
     if sum(&producers) != sum(&consumers) {
@@ -135,7 +138,7 @@ fn summarise(
     Ok(Measured::new(messages, Duration::from_nanos(ended - began), 0, 0))
 }
 
-fn round_trips<P: Payload>(capacity: usize, job: Job, waiting: Waiting) -> Result<Measured, Failure> {
+fn round_trips<P: Payload>(capacity: usize, job: Job, waiting: Waiting) -> Result<Measured, Fault> {
     let (forth, receiver) = bounded::<P>(capacity);
     let (sender, back) = bounded::<P>(capacity);
     let times = thread::scope(|scope| {

@@ -2,10 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::output::scaled;
-
 /// The width of a chart, and its height, in pixels.
-pub(super) const SIZE: (u32, u32) = (920, 330);
+pub const SIZE: (u32, u32) = (920, 330);
 /// The edges of the place for lines; the legend is to its right.
 const LEFT: f64 = 70.0;
 const TOP: f64 = 40.0;
@@ -18,28 +16,34 @@ const DASHES: [&str; 3] = ["none", "7 4", "2 4"];
 
 /// One line of a chart.
 #[derive(Debug)]
-pub(super) struct Series {
-    pub(super) name: String,
+pub struct Series {
+    /// What the legend calls it.
+    pub name: String,
     /// Lines of the same thing have the same colour, and those of the same kind the same dashes.
-    pub(super) colour: usize,
-    pub(super) dash: usize,
+    pub colour: usize,
+    /// Which dashes.
+    pub dash: usize,
     /// A value for each place, where there is one.
-    pub(super) values: Vec<Option<f64>>,
+    pub values: Vec<Option<f64>>,
 }
 
 /// Lines over places.
 #[derive(Debug)]
-pub(super) struct Chart {
-    pub(super) title: String,
+pub struct Chart {
+    /// What is above it.
+    pub title: String,
     /// What the places are, and what the values.
-    pub(super) axes: [&'static str; 2],
-    pub(super) places: Vec<String>,
-    pub(super) series: Vec<Series>,
+    pub axes: [&'static str; 2],
+    /// What the places are called.
+    pub places: Vec<String>,
+    /// The lines.
+    pub series: Vec<Series>,
 }
 
 impl Chart {
     /// The chart, `above` pixels below the top of the picture.
-    pub(super) fn draw(&self, above: u32) -> String {
+    #[must_use]
+    pub fn draw(&self, above: u32) -> String {
         let mut svg = format!("<g transform=\"translate(0 {above})\">\n");
         let (decades, scale) = (self.decades(), self.scale());
         text(&mut svg, LEFT, 24.0, "start", "bold", &self.title);
@@ -122,8 +126,21 @@ fn text(svg: &mut String, x: f64, y: f64, anchor: &str, weight: &str, text: &str
 }
 
 /// `text` with nothing in it that means something in SVG and HTML.
-pub(super) fn escaped(text: &str) -> String {
+#[must_use]
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// `15.2 M`: a rate for people.
+#[must_use]
+pub fn scaled(rate: f64) -> String {
+    let (divisor, unit) = match rate {
+        1e9.. => (1e9, "G"),
+        1e6.. => (1e6, "M"),
+        1e3.. => (1e3, "k"),
+        _ => (1.0, ""),
+    };
+    format!("{:.1} {unit}", rate / divisor)
 }
 
 #[cfg(test)]

@@ -10,23 +10,28 @@ use serde::{Deserialize, Serialize};
 
 /// A processor for each side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Pair {
-    pub(super) put: usize,
-    pub(super) get: usize,
+pub struct Pair {
+    /// Where messages are put.
+    pub put: usize,
+    /// Where they are got.
+    pub get: usize,
 }
 
 /// The processors that this process may use.
 #[derive(Debug)]
-pub(super) struct Processors(Vec<usize>);
+pub struct Processors(Vec<usize>);
 
 impl Processors {
-    pub(super) fn here() -> Self {
+    /// Those on which the calling thread may run.
+    #[must_use]
+    pub fn here() -> Self {
         let set = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
         Self((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
     }
 
     /// The pair of a repetition: all pairs in turn, in either order. None where there is but one processor.
-    pub(super) fn pair(&self, repetition: usize) -> Option<Pair> {
+    #[must_use]
+    pub fn pair(&self, repetition: usize) -> Option<Pair> {
         let count = self.0.len();
         let others = count.checked_sub(1).filter(|others| *others > 0)?;
         let at = repetition % (count * others);
@@ -37,16 +42,17 @@ impl Processors {
 
 /// Where the calling thread may run.
 #[derive(Debug)]
-pub(super) struct Place(Option<CpuSet>);
+pub struct Place(Option<CpuSet>);
 
 impl Place {
     /// Where it may run now, to come back to.
-    pub(super) fn here() -> Self {
+    #[must_use]
+    pub fn here() -> Self {
         Self(sched_getaffinity(Pid::from_raw(0)).ok())
     }
 
     /// Binds the calling thread to its side's processor of `pair`, or lets it run where it might before.
-    pub(super) fn settle(&self, pair: Option<Pair>, puts: bool) {
+    pub fn settle(&self, pair: Option<Pair>, puts: bool) {
         let alone = pair.and_then(|pair| {
             let mut set = CpuSet::new();
             set.set(if puts { pair.put } else { pair.get }).ok()?;

@@ -16,11 +16,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{read, write};
 
-use super::job::{How, Job, Report, Spin, Waiting, pong, time_each};
+use super::job::{How, Job, Report, Spin, get_each, pong, put_each, time_each};
 use super::raw_pipe::set_blocking;
 
 /// The lengths of messages that go through at once.
-pub(super) const SIZES: std::ops::RangeInclusive<usize> = 1..=64 << 10;
+pub const SIZES: std::ops::RangeInclusive<usize> = 1..=64 << 10;
 
 /// Whether stdin is a socket.
 pub(super) fn is_stdin() -> bool {
@@ -34,16 +34,18 @@ pub(super) fn run(puts: bool, number: u32, job: Job) -> Result<Report, String> {
     set_blocking(&stdin, !job.how.is_busy()).map_err(|errno| errno.to_string())?;
     let put = |message: &[u8]| send(&stdin, message);
     let get = |message: &mut Vec<u8>| receive(&stdin, message, job.size);
-    if !puts {
-        return pong(job, put, get);
+    match (job.how, puts) {
+        (How::RoundTrip(_) | How::Call(_), false) => return pong(job, put, get),
+        (How::RoundTrip(_) | How::Call(_), true) => {}
+        (_, true) => return put_each(number, job, put),
+        (_, false) => return get_each(job, get),
     }
-    let waiting = if let How::Call(waiting) = job.how { waiting } else { Waiting::Busy };
     let mut came = Vec::with_capacity(job.size);
     time_each(
         number,
         job,
         || {
-            waiting.pause();
+            job.how.pause();
             Ok(())
         },
         |message, checker| {
@@ -81,21 +83,27 @@ fn receive(socket: impl AsFd, message: &mut Vec<u8>, size: usize) -> Result<(), 
 }
 
 /// Two sockets that lead to each other, for two processes.
-pub(super) fn direct() -> io::Result<[Stdio; 2]> {
+///
+/// # Errors
+/// When the system has none.
+pub fn direct() -> io::Result<[Stdio; 2]> {
     let (one, other) = UnixStream::pair()?;
     Ok([OwnedFd::from(one).into(), OwnedFd::from(other).into()])
 }
 
 /// A thread that passes on what comes from either of two processes, until one of them ends.
 #[derive(Debug)]
-pub(super) struct Relay {
+pub struct Relay {
     /// Whether it looks for more without sleeping.
     busy: Arc<AtomicBool>,
 }
 
 impl Relay {
     /// A relay, and the sockets for the two processes.
-    pub(super) fn start() -> io::Result<(Self, [Stdio; 2])> {
+    ///
+    /// # Errors
+    /// When the system has no socket or no thread.
+    pub fn start() -> io::Result<(Self, [Stdio; 2])> {
         let ((one, inner), (other, outer)) = (UnixStream::pair()?, UnixStream::pair()?);
         inner.set_nonblocking(true)?;
         outer.set_nonblocking(true)?;
@@ -109,7 +117,7 @@ impl Relay {
     }
 
     /// Whether to look for more without sleeping from now on.
-    pub(super) fn set_busy(&self, busy: bool) {
+    pub fn set_busy(&self, busy: bool) {
         self.busy.store(busy, Ordering::Relaxed);
     }
 }
