@@ -156,14 +156,13 @@ fn ping<P: Payload>(forth: &Sender<P>, back: &Receiver<P>, job: Job, waiting: Wa
     Place::here().settle(job.pair, true);
     let (mut maker, mut checker) = (Maker::new(0, job.size), Checker::new(job.size));
     let mut times = Vec::with_capacity(job.messages);
-    let mut before = now();
     for _ in 0..job.messages {
+        job.how.pause();
+        let before = now();
         forth.send(P::of(maker.make())).ok()?;
         let message = receive(back, waiting)?;
         checker.check(message.bytes(job.size)).then_some(())?;
-        let after = now();
-        times.push(after - before);
-        before = after;
+        times.push(now() - before);
     }
     Some(times)
 }
@@ -181,7 +180,7 @@ fn pong<P: Payload>(receiver: &Receiver<P>, sender: &Sender<P>, job: Job, waitin
 }
 
 fn receive<P>(channel: &Receiver<P>, waiting: Waiting) -> Option<P> {
-    if waiting == Waiting::Blocking {
+    if waiting != Waiting::Busy {
         return channel.recv().ok();
     }
     let mut spin = Spin::default();

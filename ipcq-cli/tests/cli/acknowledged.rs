@@ -1,4 +1,7 @@
+use std::path::Path;
 use std::process::Stdio;
+
+use nix::sys::signal::Signal;
 
 use crate::support::Sandbox;
 
@@ -12,6 +15,9 @@ on_every_transport! {
     a_number_of_commands_says_that_one_failed,
     a_hundred_commands_that_fail_twice_each_lose_nothing,
     seven_of_a_hundred_become_dead_letters,
+    what_a_stopped_getter_holds_comes_back_when_its_lease_is_over,
+    what_a_killed_getter_runs_a_command_for_comes_back,
+    what_no_reader_is_left_for_goes_back,
 }
 
 /// Makes the queue `jobs`.
@@ -139,4 +145,58 @@ fn seven_of_a_hundred_become_dead_letters(sandbox: &Sandbox) {
     let mut dead: Vec<&str> = dead.lines().collect();
     dead.sort_unstable();
     assert_eq!(dead, ["0", "1", "2", "3", "4", "5", "6"]);
+}
+
+/// A command that makes `file` and ends once it is gone, at the latest with its directory; it holds nothing of whoever
+/// runs it.
+fn busy_while_there_is(file: &Path) -> String {
+    let file = file.display();
+    format!("exec >&- 2>&-; touch {file}; while [ -e {file} ]; do sleep 0.02; done")
+}
+
+/// A getter that is stopped holds a message, and is neither done nor dead.
+fn what_a_stopped_getter_holds_comes_back_when_its_lease_is_over(sandbox: &Sandbox) {
+    make(sandbox, "--lease 500ms");
+    sandbox.ipcq("put jobs a").done().says_nothing();
+    let started = sandbox.directory().join("started");
+    let command = busy_while_there_is(&started);
+    let getter = sandbox.ipcq_with(&["get", "jobs", "--exec", "sh", "-c", &command]).start();
+    sandbox.await_file(&started);
+    getter.signal(Signal::SIGSTOP);
+    sandbox.ipcq("get jobs").done().prints("a\n");
+    let stat = sandbox.stat("jobs");
+    assert_eq!((&stat["gets"], &stat["redelivered"]), (&1.into(), &1.into()), "{stat}");
+}
+
+fn what_a_killed_getter_runs_a_command_for_comes_back(sandbox: &Sandbox) {
+    make(sandbox, "");
+    sandbox.ipcq("put jobs a b").done().says_nothing();
+    let started = sandbox.directory().join("started");
+    let command = busy_while_there_is(&started);
+    let getter = sandbox.ipcq_with(&["get", "jobs", "--all", "--exec", "sh", "-c", &command]).start();
+    sandbox.await_file(&started);
+    assert_eq!(sandbox.stat("jobs")["in_flight"], 1);
+    getter.kill();
+    // In its old place.
+    sandbox.ipcq("get jobs -n 2").done().prints("a\nb\n");
+    assert_eq!(sandbox.stat("jobs")["in_flight"], 0);
+}
+
+fn what_no_reader_is_left_for_goes_back(sandbox: &Sandbox) {
+    let all = u64::from(sandbox.at_most(50_000));
+    make(sandbox, &format!("--capacity {all}"));
+    let input: String = (0..all).map(|number| format!("message number {number}\n")).collect();
+    sandbox.ipcq("put jobs").input(input).done().says_nothing();
+    let read = sandbox.shell("ipcq get jobs --follow | head -1").done().prints("message number 0\n");
+    assert!(read.stderr().lines().count() <= 1, "{read}");
+    // Those are done for good that were written to the reader, as much as a pipe and a buffer hold at most.
+    let stat = sandbox.stat("jobs");
+    let (ready, gets) = (stat["len"].as_u64(), stat["gets"].as_u64());
+    assert_eq!(
+        (stat["in_flight"].as_u64(), ready.zip(gets).map(|(ready, gets)| ready + gets)),
+        (Some(0), Some(all))
+    );
+    assert!(gets > Some(0) && gets < Some(all), "{stat}");
+    let last = sandbox.ipcq("get jobs --all").done().succeeds().stdout();
+    assert!(last.ends_with(&format!("message number {}\n", all - 1)), "the rest is the end of all");
 }

@@ -39,7 +39,7 @@ fn nothing_is_left_behind(sandbox: &Sandbox) {
 }
 
 fn a_killed_demo_leaves_nothing_behind(sandbox: &Sandbox) {
-    let mut demo = sandbox.ipcq(&format!("demo -n {}", sandbox.at_most(1_000_000))).start();
+    let mut demo = sandbox.ipcq(&format!("demo -n {}", sandbox.at_most(100_000))).start();
     assert_eq!(demo.line(), "Consumed: Message 0");
     demo.kill();
     let left: Vec<_> = std::fs::read_dir(sandbox.directory()).expect("the directory").collect();

@@ -170,3 +170,20 @@ fn the_default_directory_is_private_and_in_memory() {
     assert_eq!(metadata.dev(), memory.dev(), "{directory} is in memory");
     assert_eq!(sandbox.files(), [""; 0]);
 }
+
+/// The table of what is promised names tests; each of them is there.
+#[test]
+fn every_test_that_the_table_of_promises_names_exists() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let table = std::fs::read_to_string(tests.join("README.md")).expect("the table");
+    let files = std::fs::read_dir(tests.join("cli")).expect("the tests").filter_map(Result::ok);
+    let texts = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
+    let texts: String = texts.collect();
+    let shown = table.lines().filter_map(|line| line.strip_prefix('|')?.rsplit('|').nth(1));
+    let named = shown.flat_map(|cell| cell.split('`').filter(|name| name.contains('_')));
+    let named: Vec<&str> = named.collect();
+    assert!(named.len() > 80, "{named:?}");
+    for name in named {
+        assert!(texts.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+}

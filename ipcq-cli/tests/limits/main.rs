@@ -1,8 +1,8 @@
 //! What a user runs into who makes as many queues as the system allows: by itself, because who has used up what there
 //! is takes it from every other test of the same user.
 
-#[allow(dead_code, unused_macros, reason = "the tests of the command line need more of it")]
-#[path = "../cli/support.rs"]
+#[allow(dead_code, unused_imports, unused_macros, reason = "the tests of the command line need more of it")]
+#[path = "../cli/support/mod.rs"]
 #[macro_use]
 mod support;
 
