@@ -17,8 +17,9 @@ const FIRST_TRY: usize = 2000;
 const FIRST_BYTES: usize = 64 << 20;
 /// The same where both sides fall asleep before each message.
 const FIRST_ASLEEP: usize = 40;
-/// How long one measurement may take.
+/// How long one measurement may take, and how long when it is only tried.
 const PATIENCE: Duration = Duration::from_secs(60);
+const SHORT_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Somebody at the start.
 struct Starter {
@@ -73,7 +74,8 @@ pub(crate) fn run(scenario: &Scenario, options: &Options) -> Outcome {
 
 fn start(entry: Entry, scenario: &Scenario, options: &Options) -> Result<Starter, Fault> {
     let (shape, size) = (scenario.shape, scenario.size);
-    let mut running = entry.contender.start(entry, shape, size, PATIENCE)?;
+    let patience = if options.messages.is_some() { SHORT_PATIENCE } else { PATIENCE };
+    let mut running = entry.contender.start(entry, shape, size, patience)?;
     let job = Job { how: entry.how, size, messages: 0, pair: None };
     let job = match options.messages {
         Some(messages) => Job { messages: divisible(messages, shape), ..job },
@@ -89,7 +91,10 @@ fn start(entry: Entry, scenario: &Scenario, options: &Options) -> Result<Starter
 
 fn finish(starter: Starter, outcome: &mut Outcome) {
     let Starter { entry, running, job, measured } = starter;
-    if let Err(fault) = running.finish() {
+    if !outcome.broken.is_empty() {
+        // Whoever waits for a message that does not come would not end by itself.
+        drop(running);
+    } else if let Err(fault) = running.finish() {
         outcome.broken.push(format!("{}: {fault}", entry.label()));
     }
     let float = |number: u64| Duration::from_nanos(number).as_secs_f64() * 1e9;
