@@ -392,8 +392,7 @@ fn what_goes_back_keeps_its_place() {
     world.step(0, Step::Read);
     both_get(&mut world);
     world.step(3, Step::Get { waits: false, for_good: false });
-    world.step(2, Step::Die);
-    world.step(1, Step::Die);
+    [2, 1].into_iter().for_each(|at| world.step(at, Step::Die));
     both_get(&mut world);
     assert_eq!(world.workers[1].holds.keys().copied().collect::<Vec<_>>(), [0]);
     assert_eq!(world.workers[2].holds.keys().copied().collect::<Vec<_>>(), [1]);
