@@ -228,7 +228,8 @@ impl Store {
         let (mut bytes, mut count, mut content) = (Vec::new(), 0, 0);
         while let Some(Part::Run(run)) = self.parts.front_mut() {
             let rest = run.bytes.get(run.start..).unwrap_or_default();
-            let budget = wanted.bytes.min(PIECE).saturating_sub(content);
+            // Behind a first message that is longer there is no room for an empty one either.
+            let Some(budget) = wanted.bytes.min(PIECE).checked_sub(content) else { break };
             let (mut end, mut messages, mut inside) =
                 packed::span(rest, wanted.messages - count, budget, FRAME_MAX - bytes.len());
             if count == 0 {

@@ -130,6 +130,22 @@ pub fn q08_get_many_keeps_within_its_bytes<H: Harness>(stage: &Stage<H>) {
     assert!(queue.is_empty().expect("a queue that works"));
 }
 
+/// Q8: behind a first message that is longer than the bytes asked for, not even an empty one is taken.
+pub fn q08_get_many_stops_behind_its_bytes<H: Harness>(stage: &Stage<H>) {
+    let queue = stage.queue(9);
+    for len in [1, 100, 5000, 65_485, 70_000] {
+        put(&queue, &pattern(len, 7));
+        put(&queue, b"");
+        put(&queue, b"x");
+        let mut batch = Batch::new();
+        let limit = Limit::messages(9).with_bytes(0);
+        assert_eq!(queue.get_many(&mut batch, limit, Wait::No).expect("there is a message"), 1, "{len}");
+        assert_eq!(queue.get_many(&mut batch, limit, Wait::No).expect("there is a message"), 1, "{len}");
+        assert_eq!(queue.get_many(&mut batch, limit, Wait::No).expect("there is a message"), 1, "{len}");
+        assert!(batch.iter().map(<[u8]>::len).eq([len, 0, 1]), "{len}");
+    }
+}
+
 /// Q8: what a get of many takes is added to what the batch held.
 pub fn q08_get_many_appends<H: Harness>(stage: &Stage<H>) {
     let queue = stage.queue(20);

@@ -74,6 +74,7 @@ macro_rules! conformance_suite {
                 q08_get_many_waits_for_one,
                 q08_get_many_of_none_is_done_at_once,
                 q08_get_many_keeps_within_its_bytes,
+                q08_get_many_stops_behind_its_bytes,
                 q08_get_many_appends,
                 q08_batches_may_mix_and_keep_their_order,
             }
