@@ -48,8 +48,8 @@ fn chart(results: &Results, title: &str, axes: [&'static str; 2], places: &[(Str
     let series = labels.iter().enumerate().map(|(number, label)| Series {
         name: (*label).to_owned(),
         colour: number,
-        // ipcq's lines are whole, those of others are broken.
-        dash: if TRANSPORTS.iter().any(|name| label.starts_with(name)) { 0 } else { 1 + number / 6 },
+        // ipcq's lines are whole, those of others, and of variants, are broken.
+        dash: if TRANSPORTS.contains(label) { 0 } else { 1 + number / 6 },
         values: outcomes.iter().map(|outcome| value(outcome, label)).collect(),
     });
     let places = places.iter().map(|(name, _)| name.clone()).collect();

@@ -12,7 +12,7 @@ const BOTTOM: f64 = 280.0;
 /// Colours that people tell apart who see few of them.
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 /// How lines of one colour differ.
-const DASHES: [&str; 3] = ["none", "7 4", "2 4"];
+const DASHES: [&str; 4] = ["none", "7 4", "2 4", "9 3 2 3"];
 
 /// One line of a chart.
 #[derive(Debug)]
