@@ -19,7 +19,7 @@ use crate::transport::Channel;
 /// ready until it is [removed](Self::remove) from the selection.
 ///
 /// Queues in shared memory and over pipes wake who waits. Those of other transports are looked at: after a
-/// millisecond, then ever less often, down to once in 90 ms for one such queue, and 45 ms more for each other. Where the
+/// millisecond, then ever less often, down to once in 135 ms for one such queue, and 45 ms more for each other. Where the
 /// system does not offer `futex_waitv`, all are looked at, down to once in 45 ms. Of more than 128 queues, the next 128 can
 /// wake who waits every 45 ms. A selection that waits is
 /// not among the waiting getters of [`stat`](Queue::stat).

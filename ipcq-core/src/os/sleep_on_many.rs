@@ -66,9 +66,10 @@ impl Sleeper {
     }
 
     /// Twice as long each time. Asking a queue that nobody is woken by may cost a question to another process and a sleep
-    /// until it has answered, so the more there are, the less often.
+    /// until it has answered, so the more there are, the less often: two wake-ups for each, and not 25 in a second.
     fn next_pause(&mut self, deaf: usize, wait: Wait) -> Duration {
-        let longest = SLICE.saturating_mul(u32::try_from(deaf).unwrap_or(u32::MAX).saturating_add(1));
+        let questions = u32::try_from(deaf).unwrap_or(u32::MAX).saturating_add(1);
+        let longest = if deaf == 0 { SLICE } else { SLICE.saturating_mul(questions.saturating_add(1)) };
         let pause = self.pause.min(longest);
         self.pause = self.pause.saturating_mul(2).min(longest);
         wait.remaining().map_or(pause, |left| left.min(pause))
@@ -98,7 +99,7 @@ mod tests {
     fn who_has_to_look_does_so_ever_less_often() {
         let mut sleeper = Sleeper::new();
         let pauses: Vec<u128> = (0..9).map(|_| sleeper.next_pause(1, Wait::Forever).as_millis()).collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 90, 90]);
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 135]);
         assert_eq!(sleeper.next_pause(1, Wait::No), Duration::ZERO);
     }
 
