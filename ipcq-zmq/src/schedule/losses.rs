@@ -9,25 +9,32 @@ impl World {
     pub(super) fn recall(&mut self) {
         self.now += GRACE;
         self.broker.tick(self.now, &mut self.wires);
-        let mut recalled = false;
+        let (mut recalled, mut kept) = (false, Vec::new());
         loop {
             let overdue = self.broker.overdue();
             if overdue.is_empty() {
                 break;
             }
-            for (slot, _) in overdue {
+            let mut came_back = 0;
+            for &(slot, _) in &overdue {
                 self.broker.disconnected(self.now, slot, &mut self.wires);
-                assert!(self.broker.recall(slot), "there was something to be called back");
+                let came = self.broker.recall(slot);
+                came_back += usize::from(came);
                 // One that was abandoned has no client any more.
-                if let Some(stopped) = self.clients.iter_mut().find(|client| client.slot == slot) {
-                    stopped.cut = true;
+                let Some(at) = self.clients.iter().position(|client| client.slot == slot) else { continue };
+                self.clients[at].cut = true;
+                if !came {
+                    kept.push(at);
                 }
-                recalled = true;
             }
+            assert!(came_back > 0, "there was something to be called back: {overdue:?}");
+            recalled = true;
         }
         if recalled {
             self.broker.pump(&mut self.wires);
         }
+        // Another one that was called back has taken the room: these keep what they were sent, and ask for it again.
+        kept.into_iter().for_each(|at| self.reconnect(at));
     }
 
     /// A client that was stopped has read what was called back: it asks whether it may keep it, and gets anew.
