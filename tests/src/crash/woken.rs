@@ -109,7 +109,8 @@ impl Pair {
                 let end_of_sleep = first.sleeps_at()?;
                 first.interrupt()?;
                 first.set_breakpoint(end_of_sleep)?;
-                first.go_on(Some(()))?;
+                let event = first.go_on(Some(()))?;
+                Self::until_asleep(&mut first, event)?;
                 return Ok(first);
             }
         }
@@ -120,10 +121,10 @@ impl Pair {
         let deadline = Instant::now() + FORGOTTEN;
         let fail = |error: std::io::Error| error.to_string();
         loop {
-            let first_sleeps = self.pump(first).map_err(fail)?;
+            first.wait(true).and_then(|event| Self::until_asleep(first, event)).map_err(fail)?;
             let stat = cell.queue.stat().map_err(|error| error.to_string())?;
             let waiting = if self.puts { stat.waiting_putters } else { stat.waiting_getters };
-            if first_sleeps && waiting == 2 && second.is_asleep().map_err(fail)? {
+            if waiting == 2 && second.is_asleep().map_err(fail)? {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -132,12 +133,12 @@ impl Pair {
         }
     }
 
-    /// Lets the traced process go on when it only looked around; whether it sleeps again.
-    fn pump(self, first: &mut Tracee) -> std::io::Result<bool> {
-        match first.wait(true)? {
-            Event::Asleep => Ok(true),
-            _ => Ok(first.go_on(Some(()))? == Event::Asleep),
+    /// Until the traced process sleeps: at the end of each slice it stops, looks around, and sleeps again.
+    fn until_asleep(first: &mut Tracee, mut event: Event) -> std::io::Result<()> {
+        while event != Event::Asleep {
+            event = first.go_on(Some(()))?;
         }
+        Ok(())
     }
 
     /// Makes room, or puts a message, for one of the two. Whether it was the traced one that was woken: it is

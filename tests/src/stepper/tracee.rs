@@ -169,14 +169,15 @@ impl Tracee {
         address.ok_or_else(|| io::Error::other(format!("the process is not in a system call: {call}")))
     }
 
-    /// Stops it, even in a sleep, which goes on when it does.
+    /// Stops it, even in a sleep, which goes on when it does. It may come to a breakpoint first, and then it stands there
+    /// and is still to be stopped: it can be killed, but not let go.
     ///
     /// # Errors
     /// When it ends instead.
     pub fn interrupt(&mut self) -> io::Result<()> {
         signal::kill(self.pid, Signal::SIGSTOP)?;
         match waitpid(self.pid, None)? {
-            WaitStatus::Stopped(_, Signal::SIGSTOP) => Ok(()),
+            WaitStatus::Stopped(_, Signal::SIGSTOP | Signal::SIGTRAP) => Ok(()),
             other => Err(io::Error::other(format!("the process did not stop: {other:?}"))),
         }
     }
