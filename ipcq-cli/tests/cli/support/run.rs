@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Instant;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 
 use super::{Done, LIMIT};
@@ -35,6 +35,7 @@ impl Run {
     /// Starts it; its stdin stays open.
     pub(crate) fn start(mut self) -> Running {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        heed_signals();
         let mut child = self.command.spawn().expect("ipcq can be started");
         Running {
             what: format!("{:?}", self.command),
@@ -68,6 +69,15 @@ impl Run {
         let done = running.end();
         feeder.join().expect("the input was fed");
         done
+    }
+}
+
+/// Has commands heed the signals that ask them to end, as those of a terminal do. What this program was started to ignore,
+/// behind `nohup` or in a script's background, they would ignore too.
+fn heed_signals() {
+    for asking in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        // SAFETY: no handler of a test is lost, for there is none: ending is what these signals do.
+        unsafe { signal(asking, SigHandler::SigDfl) }.expect("a signal that can be heeded");
     }
 }
 
