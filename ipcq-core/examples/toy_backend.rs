@@ -39,8 +39,10 @@ struct State {
     closed: bool,
     removed: bool,
     puts: u64,
-    /// Of putters and getters.
+    bytes_put: u64,
+    /// Calls that sleep, and all that ever did: of putters and of getters.
     waiting: [usize; 2],
+    waits: [u64; 2],
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -60,6 +62,9 @@ impl Toy {
     /// Waits until `ready`; nothing when `wait` is over first.
     fn wait(&self, wait: Wait, side: usize, ready: impl Fn(&State) -> bool) -> Option<MutexGuard<'_, State>> {
         let mut state = lock(&self.state);
+        if !ready(&state) && !wait.is_over() {
+            state.waits[side] += 1;
+        }
         while !ready(&state) {
             if wait.is_over() {
                 return None;
@@ -104,7 +109,7 @@ impl Channel for Toy {
             return Err(PutFault::Closed);
         }
         state.messages.push_back(message);
-        state.puts += 1;
+        (state.puts, state.bytes_put) = (state.puts + 1, state.bytes_put + len as u64);
         self.change.notify_all();
         Ok(())
     }
@@ -135,6 +140,7 @@ impl Channel for Toy {
         let state = self.existing()?;
         let mut stat = Stat::new(state.messages.len(), state.closed, "this process".to_owned());
         (stat.puts, stat.gets) = (state.puts, state.puts - state.messages.len() as u64);
+        (stat.bytes_put, [stat.put_waits, stat.get_waits]) = (state.bytes_put, state.waits);
         [stat.waiting_putters, stat.waiting_getters] = state.waiting;
         Ok(stat)
     }

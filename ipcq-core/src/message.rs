@@ -112,6 +112,15 @@ impl Batch {
         self.bytes.get(start..end)
     }
 
+    /// How many bytes the messages from number `from` to before number `to` have together.
+    #[inline]
+    #[must_use]
+    pub fn byte_len_between(&self, from: usize, to: usize) -> usize {
+        let end =
+            |count: usize| count.checked_sub(1).map_or(0, |last| self.ends.get(last).copied().unwrap_or(0));
+        end(to).saturating_sub(end(from))
+    }
+
     /// The messages in their order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> + '_ {
         self.iter_from(0)

@@ -19,6 +19,16 @@ pub struct Stat {
     pub in_flight: usize,
     /// How often a message was handed out again, which had come back.
     pub redelivered: u64,
+    /// Bytes of the messages put since it was made. Those of a message whose putter was killed the moment it had put it may
+    /// be missing.
+    pub bytes_put: u64,
+    /// Calls that slept because there was no room, since it was made. Who waits for several queues, or in a future, is
+    /// not counted.
+    pub put_waits: u64,
+    /// Calls that slept because there was no message; as [`put_waits`](Self::put_waits).
+    pub get_waits: u64,
+    /// How often a participant died inside a call, and the next one put right what that may have left.
+    pub recoveries: u64,
     /// Calls of living processes that wait for room.
     pub waiting_putters: usize,
     /// Calls of living processes that wait for a message.
@@ -39,6 +49,10 @@ impl Stat {
             gets: 0,
             in_flight: 0,
             redelivered: 0,
+            bytes_put: 0,
+            put_waits: 0,
+            get_waits: 0,
+            recoveries: 0,
             waiting_putters: 0,
             waiting_getters: 0,
             location,

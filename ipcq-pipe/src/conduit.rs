@@ -191,7 +191,7 @@ impl Conduit {
 
 impl SharedQueue for Conduit {
     type Layout = InBlocks;
-    const FORMAT: Format = Format { magic: *b"ipcqpipe", version: 2, max_capacity: MAX_CAPACITY };
+    const FORMAT: Format = Format { magic: *b"ipcqpipe", version: 3, max_capacity: MAX_CAPACITY };
     const ANONYMOUS: &'static str = "(anonymous pipe)";
     const DAMAGED: &'static str = "its pipe or its memory holds what no queue can have put there";
     const ENDS_WITH_LAST_HANDLE: bool = true;
@@ -312,7 +312,7 @@ impl Acknowledging for Conduit {
         let put = flow.write(record).map_err(PutRefusal::from);
         let put = put.and_then(|_| flow.publish(tail, tail.count() + 1));
         dirty.store(0, Ordering::Release);
-        put.inspect_err(|_| flow.unstage(record, tail.count()))
+        put.inspect(|()| flow.count_bytes(message.len())).inspect_err(|_| flow.unstage(record, tail.count()))
     }
 
     fn puts_are_settled(&self) -> bool {

@@ -191,6 +191,13 @@ impl<'a> Flow<'a> {
         }
     }
 
+    /// Counts `len` bytes of messages that were published.
+    #[inline]
+    pub(crate) fn count_bytes(&self, len: usize) {
+        let bytes = &self.side().bytes;
+        bytes.store(bytes.load(Ordering::Relaxed).wrapping_add(len as u64), Ordering::Relaxed);
+    }
+
     /// How many messages can be taken from `head` on, of those that are known of. Not 0.
     #[inline]
     pub(crate) fn available(&self, head: u64) -> Result<usize, GetRefusal> {

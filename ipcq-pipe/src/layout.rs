@@ -60,6 +60,8 @@ pub(crate) struct PutSide {
     pub(crate) blocks: AtomicU32,
     /// Where the search for free blocks goes on.
     pub(crate) cursor: AtomicU32,
+    /// The bytes of messages ever put.
+    pub(crate) bytes: AtomicU64,
     /// Blocks ever given out.
     pub(crate) given: AtomicU64,
     /// The head as of the last time that all free memory was given back, and one more; 0 for never.
@@ -141,6 +143,10 @@ impl Ends for Header {
 
     fn totals(&self) -> (u64, u64) {
         (self.tail.0.load(Ordering::SeqCst) & COUNT, self.head.0.load(Ordering::SeqCst))
+    }
+
+    fn bytes_put(&self) -> u64 {
+        self.put.0.bytes.load(Ordering::Relaxed)
     }
 }
 

@@ -60,6 +60,7 @@ impl TwoLock for Conduit {
             flow.unstage(record, tail.count());
             return Err(refusal);
         }
+        flow.count_bytes(len);
         guard.unlock_and_wake(self.event(Side::Get));
         self.pass_on(Side::Put);
         Ok(())
@@ -90,6 +91,7 @@ impl TwoLock for Conduit {
             let lost = records.chunks_exact(flow.record).take(staged).enumerate().skip(put);
             lost.for_each(|(index, record)| flow.unstage(record, tail.count() + index as u64));
             published?;
+            flow.count_bytes(batch.byte_len_between(*next, *next + put));
             *next += put;
             if let Err(stuck) = stuck {
                 outcome = Err(stuck.into());

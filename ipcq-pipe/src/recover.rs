@@ -62,7 +62,11 @@ impl Flow<'_> {
         let mut end = tail.count();
         if !tail.is_closed() && written > 0 {
             match self.publish(tail, end.wrapping_add(written)) {
-                Ok(()) => end = end.wrapping_add(written),
+                Ok(()) => {
+                    let lengths = (0..written).map(|more| self.length(end.wrapping_add(more)).unwrap_or(0));
+                    self.count_bytes(lengths.sum());
+                    end = end.wrapping_add(written);
+                }
                 Err(PutRefusal::Stuck(stuck)) => return Err(stuck),
                 Err(_) => {}
             }
@@ -257,6 +261,8 @@ mod tests {
         getter_dies(&conduit, 2);
         assert_eq!(len(&conduit)?, 2);
         assert_eq!(drain(&conduit)?, [2, 3]);
+        let header = conduit.header();
+        assert_eq!((header.put.0.lock.deaths(), header.get.0.lock.deaths(), header.bytes_put()), (1, 1, 4));
         Ok(())
     }
 

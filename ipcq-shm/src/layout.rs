@@ -46,6 +46,8 @@ pub(crate) struct PutSide {
     pub(crate) total: AtomicU64,
     /// How often the tail entered a chunk.
     pub(crate) entered: AtomicU64,
+    /// The bytes of messages ever put.
+    pub(crate) bytes: AtomicU64,
 }
 
 /// What memory there may be to give back, under the putters' lock. Getters look at it after each batch, so it is not
@@ -126,6 +128,10 @@ impl Ends for Header {
             Position(end.load(Ordering::SeqCst)).total(total.load(Ordering::Relaxed))
         };
         (of(&self.tail.0, &self.put.0.total), of(&self.head.0, &self.get.0.total))
+    }
+
+    fn bytes_put(&self) -> u64 {
+        self.put.0.bytes.load(Ordering::Relaxed)
     }
 }
 

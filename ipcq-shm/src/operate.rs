@@ -42,6 +42,7 @@ impl TwoLock for Segment {
         let (tail, _) = free_tail(&ring)?;
         let staged = ring.stage(tail, parts, len)?;
         ring.publish(tail, staged)?;
+        ring.count_bytes(len);
         guard.unlock_and_wake(self.event(Side::Get));
         self.pass_on(Side::Put);
         if tail.chunk() != staged.chunk() {
@@ -83,11 +84,12 @@ impl TwoLock for Segment {
             }
             (*next, bytes) = (*next + 1, bytes + span(message.len()));
         }
-        if *next > first
-            && let Err(refusal) = ring.publish(tail, run.position())
-        {
-            *next = first;
-            return Err(refusal);
+        if *next > first {
+            if let Err(refusal) = ring.publish(tail, run.position()) {
+                *next = first;
+                return Err(refusal);
+            }
+            ring.count_bytes(batch.byte_len_between(first, *next));
         }
         outcome.map(|()| bytes)
     }

@@ -146,7 +146,7 @@ impl Segment {
 
 impl SharedQueue for Segment {
     type Layout = InChunks;
-    const FORMAT: Format = Format { magic: *b"ipcq.shm", version: 3, max_capacity: MAX_CAPACITY };
+    const FORMAT: Format = Format { magic: *b"ipcq.shm", version: 4, max_capacity: MAX_CAPACITY };
     const ANONYMOUS: &'static str = "(anonymous memory)";
     const DAMAGED: &'static str = "its memory holds what no queue can have put there";
     const ENDS_WITH_LAST_HANDLE: bool = false;
@@ -236,7 +236,9 @@ impl Acknowledging for Segment {
         let (tail, _) = free_tail(&ring)?;
         let staged = ring.stage(tail, &[message], message.len())?;
         write_note(self.header().totals().0);
-        ring.publish(tail, staged)
+        ring.publish(tail, staged)?;
+        ring.count_bytes(message.len());
+        Ok(())
     }
 }
 
@@ -256,6 +258,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::thread;
 
+    use ipcq_core::os::lock::RobustLock;
     use ipcq_core::{BackendErrorKind, GetFault, PutFault, QueueOptions, Wait};
 
     use super::*;
@@ -277,6 +280,29 @@ mod tests {
         segment.header().get.0.removed.store(1, Ordering::SeqCst);
         assert!(segment.header().is_removed());
         assert!(matches!(segment.put(&[b"x"], Wait::No), Err(PutFault::Closed)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_death_inside_a_call_is_counted_once() -> Tested {
+        let segment = segment()?;
+        let deaths =
+            || [&segment.header().put.0.lock, &segment.header().get.0.lock].map(|lock| lock.deaths());
+        let dies = |with: &RobustLock| {
+            let life = || std::mem::forget(with.lock(Wait::Forever));
+            thread::scope(|scope| scope.spawn(life).join()).expect("a thread that ends by itself");
+        };
+        let mut message = Vec::new();
+        for round in 1..=3 {
+            dies(&segment.header().put.0.lock);
+            segment.put(&[b"x"], Wait::No)?;
+            segment.put(&[b"y"], Wait::No)?;
+            assert_eq!(deaths(), [round, round - 1]);
+            dies(&segment.header().get.0.lock);
+            segment.get(&mut message, Wait::No)?;
+            segment.get(&mut message, Wait::No)?;
+            assert_eq!(deaths(), [round, round]);
+        }
         Ok(())
     }
 

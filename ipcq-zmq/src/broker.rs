@@ -8,9 +8,8 @@ use crate::numbers::NumberMap;
 use crate::remote::is_remote;
 use crate::session::{Parked, Session};
 use crate::store::{Store, Taken};
-use crate::wire::{
-    ACKNOWLEDGED, AUTO_CLOSE, Header, Op, PIECE, PRODUCER, REMOVED, RESUMED, Request, STAT_FIELDS, Status,
-};
+use crate::tally::Tally;
+use crate::wire::{ACKNOWLEDGED, AUTO_CLOSE, Header, Op, PIECE, PRODUCER, REMOVED, RESUMED, Request, Status};
 
 /// How long a session without a connection is kept for its client to come back, in nanoseconds.
 pub(crate) const KEEP: u64 = 5_000_000_000;
@@ -71,6 +70,7 @@ pub(crate) struct Broker {
     /// Messages that left for good.
     pub(crate) gets: u64,
     pub(crate) deliveries: Deliveries,
+    pub(crate) tally: Tally,
     /// Bytes of messages that are on their way in or out.
     pub(crate) moving: usize,
     pub(crate) sessions: NumberMap<Session>,
@@ -101,6 +101,7 @@ impl Broker {
             puts: 0,
             gets: 0,
             deliveries: Deliveries::default(),
+            tally: Tally::default(),
             moving: 0,
             sessions: NumberMap::default(),
             tokens: HashMap::new(),
@@ -123,7 +124,7 @@ impl Broker {
     }
 
     /// How many bytes all messages have.
-    const fn bytes(&self) -> usize {
+    pub(crate) const fn bytes(&self) -> usize {
         self.store.bytes() + self.deliveries.bytes() + self.moving
     }
 
@@ -216,28 +217,8 @@ impl Broker {
         Self::say(sink, slot, status, request.id, [0; 5]);
     }
 
-    fn stat(&self, slot: Slot, id: u64, sink: &mut impl Sink) {
-        if self.removed {
-            return Self::say(sink, slot, Status::Gone, id, [0; 5]);
-        }
-        let numbers: [u64; STAT_FIELDS] = [
-            self.ready() as u64,
-            u64::from(self.closed),
-            self.bytes() as u64,
-            self.puts,
-            self.gets,
-            self.waiting(&self.putters),
-            self.waiting(&self.getters),
-            self.deliveries.in_flight() as u64,
-            self.deliveries.redelivered,
-        ];
-        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
-        let header = Header { code: Status::Stat as u8, flags: 0, id, fields: [numbers[0], 0, 0, 0, 0] };
-        sink.reply(slot, header, Body::Contents(&[&bytes]));
-    }
-
     /// How many wait in this line; some stand for several.
-    fn waiting(&self, line: &VecDeque<Slot>) -> u64 {
+    pub(crate) fn waiting(&self, line: &VecDeque<Slot>) -> u64 {
         let parked = line.iter().filter_map(|slot| self.sessions.get(slot)?.parked.as_ref());
         parked.map(|parked| parked.callers() as u64).sum()
     }
@@ -302,6 +283,8 @@ impl Broker {
         // Who was sent messages last gives them back first, so that the others can, too.
         let left =
             |slot: &Slot| self.sessions.get(slot).and_then(|s| s.taken.as_ref()).map(|taken| taken.left);
+        let left_something = |slot: &Slot| self.sessions.get(slot).is_some_and(Session::leaves_something);
+        self.tally.recoveries += u64::from(slots.iter().any(left_something));
         slots.sort_by_key(|slot| std::cmp::Reverse(left(slot)));
         for slot in slots {
             self.end(slot, true, sink);

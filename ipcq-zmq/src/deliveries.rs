@@ -357,6 +357,7 @@ impl Broker {
         }
         self.store.adopt(message)?;
         self.puts += 1;
+        self.tally.bytes_put += len as u64;
         self.pump(sink);
         Ok(())
     }

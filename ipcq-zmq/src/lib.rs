@@ -118,6 +118,7 @@ mod socket;
 mod spin;
 mod store;
 mod stream;
+mod tally;
 mod tcp;
 mod together;
 mod transport;

@@ -77,7 +77,7 @@ impl ZmqChannel {
             client.note_removal();
             return Err(client.gone());
         }
-        let bytes = reply.frames.first().filter(|bytes| bytes.len() == STAT_FIELDS * 8);
+        let bytes = reply.frames.first().filter(|bytes| bytes.len() >= STAT_FIELDS * 8);
         let bytes = bytes.ok_or_else(|| client.nonsense())?;
         let mut numbers = [0; STAT_FIELDS];
         for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(8)) {
@@ -190,11 +190,13 @@ impl Channel for ZmqChannel {
     }
 
     fn stat(&self) -> Result<Stat, BackendError> {
-        let [len, closed, bytes, puts, gets, putters, getters, in_flight, redelivered] = self.numbers()?;
+        let [len, closed, bytes, puts, gets, putters, getters, in_flight, redelivered, counted @ ..] =
+            self.numbers()?;
         let mut stat = Stat::new(size(len), closed != 0, self.location());
         (stat.bytes, stat.puts, stat.gets) = (bytes, puts, gets);
         (stat.waiting_putters, stat.waiting_getters) = (size(putters), size(getters));
         (stat.in_flight, stat.redelivered) = (size(in_flight), redelivered);
+        [stat.bytes_put, stat.put_waits, stat.get_waits, stat.recoveries] = counted;
         Ok(stat)
     }
 

@@ -374,5 +374,10 @@ fn stat_counts() {
     world.broker.request(1, slot, request, &[], &mut world.wires).expect("a request");
     let (header, _) = world.wires.unread[&slot][0];
     assert_eq!((header.code, header.fields[0]), (Status::Stat as u8, CAPACITY as u64));
-    assert_eq!((world.broker.putters.len(), STAT_FIELDS), (1, 9));
+    assert_eq!((world.broker.putters.len(), STAT_FIELDS), (1, 13));
+    // The putter waits, a getter does, too, for what nobody will have; another dies with a message in its hands.
+    world.step(1, Step::Get { messages: 0, wait: None });
+    world.step(1, Step::Die);
+    let tally = &world.broker.tally;
+    assert_eq!((tally.put_waits, tally.get_waits, tally.recoveries), (1, 0, 1));
 }

@@ -41,6 +41,7 @@ impl Broker {
             self.finish(slot, &parked, status, sink);
         } else {
             self.attempt(slot, parked, content, sink);
+            self.count_wait(slot);
         }
         self.pump(sink);
         Ok(())
@@ -159,14 +160,19 @@ impl Broker {
                 };
                 *at += end;
                 let overfull = self.is_overfull(end);
-                !overfull
+                let stored = !overfull
                     && count == now
-                    && self.store.append(rest.get(..end).unwrap_or_default(), count).is_ok()
+                    && self.store.append(rest.get(..end).unwrap_or_default(), count).is_ok();
+                self.tally.bytes_put += if stored { (end - count * packed::PREFIX) as u64 } else { 0 };
+                stored
             } else {
                 let session = self.sessions.get_mut(&slot);
                 let message = session.map(|session| std::mem::take(&mut session.upload)).unwrap_or_default();
-                self.moving -= message.len();
-                self.store.append_long(message).is_ok()
+                let len = message.len();
+                self.moving -= len;
+                let stored = self.store.append_long(message).is_ok();
+                self.tally.bytes_put += if stored { len as u64 } else { 0 };
+                stored
             };
             if !stored {
                 return Status::NoRoom;

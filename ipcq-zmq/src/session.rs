@@ -158,6 +158,11 @@ impl Session {
         self.taken.take_if(|taken| taken.id <= id).map_or(0, |taken| taken.messages.bytes())
     }
 
+    /// Whether something of it is to be taken back or thrown away should its process die.
+    pub(crate) fn leaves_something(&self) -> bool {
+        self.is_behind() || self.upload.len() > 0
+    }
+
     /// Whether something was sent to it of which is not known that it arrived.
     pub(crate) const fn is_behind(&self) -> bool {
         self.taken.is_some() || self.sent.is_some()

@@ -177,7 +177,7 @@ impl Request {
 }
 
 /// The numbers of a STAT reply, in their order on the wire.
-pub(crate) const STAT_FIELDS: usize = 9;
+pub(crate) const STAT_FIELDS: usize = 13;
 
 #[cfg(test)]
 mod tests {

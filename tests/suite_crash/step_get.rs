@@ -1,7 +1,7 @@
 //! Kills at every instruction of a get (Q15): exactly that message is gone, or none.
 
 use crate::laboratory::on_each_backend;
-use crate::stepping::{Least, survives};
+use crate::stepping::{Least, is_counted, survives};
 
 on_each_backend!(
     q15_get,
@@ -13,7 +13,7 @@ on_each_backend!(
 
 /// From a queue with several messages.
 fn q15_get(backend: &str) {
-    survives(backend, "get", Least { shm: 130, pipe: 210 });
+    is_counted(&survives(backend, "get", Least { shm: 130, pipe: 210 }));
 }
 
 /// From an empty queue.

@@ -18,7 +18,7 @@ mod shm {
     /// One store makes a message visible. A put of a full queue only takes the lock.
     #[test]
     fn q15_a_put_takes_effect_in_one_store() {
-        changes("shm", "put_empty", &["put.lock", "record", "tail", "put.lock"]);
+        changes("shm", "put_empty", &["put.lock", "record", "tail", "put.bytes", "put.lock"]);
         changes("shm", "put_full", &["put.lock", "put.lock"]);
     }
 
@@ -38,7 +38,17 @@ mod shm {
     /// A batch takes effect in portions, each by one store: a prefix is in, or out, at any time.
     #[test]
     fn q08_a_batch_takes_effect_in_portions() {
-        let portions = ["put.lock", "record", "tail", "put.seen_head", "record", "tail", "put.lock"];
+        let portions = [
+            "put.lock",
+            "record",
+            "tail",
+            "put.bytes",
+            "put.seen_head",
+            "record",
+            "tail",
+            "put.bytes",
+            "put.lock",
+        ];
         changes("shm", "put_many", &portions);
         changes("shm", "get_many", &["get.lock", "get.seen_tail", "head", "get.lock"]);
     }
@@ -50,7 +60,7 @@ mod pipe {
     /// One store makes a message visible, after the record is in the pipe.
     #[test]
     fn q15_a_put_takes_effect_in_one_store() {
-        changes("pipe", "put_empty", &["put.lock", "length", "pipe", "tail", "put.lock"]);
+        changes("pipe", "put_empty", &["put.lock", "length", "pipe", "tail", "put.bytes", "put.lock"]);
         changes("pipe", "put_full", &["put.lock", "put.lock"]);
     }
 
@@ -58,7 +68,8 @@ mod pipe {
     #[test]
     fn q15_a_put_of_a_long_message_takes_effect_in_one_store() {
         let memory = ["put.cursor", "tag", "put.given", "block"];
-        let expected = [&["put.lock", "length"], &memory[..], &["pipe", "tail", "put.lock"]].concat();
+        let expected =
+            [&["put.lock", "length"], &memory[..], &["pipe", "tail", "put.bytes", "put.lock"]].concat();
         changes("pipe", "put_behind_others", &expected);
     }
 
@@ -78,7 +89,7 @@ mod pipe {
     /// A batch takes effect in portions, each by one store: a prefix is in, or out, at any time.
     #[test]
     fn q08_a_batch_takes_effect_in_portions() {
-        let portion = ["length", "pipe", "put.fill", "tail"];
+        let portion = ["length", "pipe", "put.fill", "tail", "put.bytes"];
         let expected = [&["put.lock"], &portion[..], &["put.seen_head"], &portion, &["put.lock"]].concat();
         changes("pipe", "put_many", &expected);
         changes("pipe", "get_many", &["get.lock", "get.seen_tail", "pipe", "head", "get.lock"]);

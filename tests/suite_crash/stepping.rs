@@ -40,6 +40,13 @@ pub(crate) fn survives(backend: &str, scenario: &str, minimum: Least) -> Outcome
     outcome
 }
 
+/// Every death under a lock was counted by the queue, once, and no other: boundaries before the lock and after it are a
+/// part of all.
+pub(crate) fn is_counted(outcome: &Outcome) {
+    let (boundaries, recoveries) = (outcome.number("boundaries"), outcome.number("recoveries"));
+    assert!((boundaries / 10..boundaries).contains(&recoveries), "{recoveries} of {boundaries} were counted");
+}
+
 /// As [`survives`]; the process is also killed in its sleep.
 pub(crate) fn survives_asleep(backend: &str, scenario: &str, minimum: Least) {
     let outcome = survives(backend, scenario, minimum);

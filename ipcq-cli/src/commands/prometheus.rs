@@ -7,7 +7,7 @@ use super::stat::Report;
 /// A metric: its name, its type, what it is, and its value.
 type Metric = (&'static str, &'static str, &'static str, fn(&Report) -> u64);
 
-const METRICS: [Metric; 9] = [
+const METRICS: [Metric; 14] = [
     ("ipcq_len", "gauge", "Messages in the queue.", |report| number(report.len)),
     ("ipcq_capacity", "gauge", "Messages that the queue takes.", |report| number(report.capacity)),
     ("ipcq_bytes", "gauge", "Storage in use, in bytes.", |report| report.bytes),
@@ -21,6 +21,21 @@ const METRICS: [Metric; 9] = [
     }),
     ("ipcq_puts_total", "counter", "Messages put since the queue was made.", |report| report.puts),
     ("ipcq_gets_total", "counter", "Messages taken since the queue was made.", |report| report.gets),
+    ("ipcq_put_bytes_total", "counter", "Bytes of the messages put since the queue was made.", |report| {
+        report.bytes_put
+    }),
+    ("ipcq_redeliveries_total", "counter", "Messages handed out again that had come back.", |report| {
+        report.redelivered
+    }),
+    ("ipcq_put_waits_total", "counter", "Calls that slept because there was no room.", |report| {
+        report.put_waits
+    }),
+    ("ipcq_get_waits_total", "counter", "Calls that slept because there was no message.", |report| {
+        report.get_waits
+    }),
+    ("ipcq_recoveries_total", "counter", "Deaths inside a call, put right by the next.", |report| {
+        report.recoveries
+    }),
 ];
 
 /// All metrics of all queues, those of one kind together, as the format wants it.

@@ -22,6 +22,10 @@ pub(super) struct Report {
     pub(super) gets: u64,
     pub(super) in_flight: usize,
     pub(super) redelivered: u64,
+    pub(super) bytes_put: u64,
+    pub(super) put_waits: u64,
+    pub(super) get_waits: u64,
+    pub(super) recoveries: u64,
     pub(super) waiting_putters: usize,
     pub(super) waiting_getters: usize,
     pub(super) codec: String,
@@ -33,7 +37,7 @@ pub(super) struct Report {
 
 impl Report {
     /// What each column of [`row`](Self::row) is.
-    pub(super) const COLUMNS: [&str; 17] = [
+    pub(super) const COLUMNS: [&str; 21] = [
         "name",
         "transport",
         "len",
@@ -44,6 +48,10 @@ impl Report {
         "gets",
         "in_flight",
         "redelivered",
+        "bytes_put",
+        "put_waits",
+        "get_waits",
+        "recoveries",
         "waiting_putters",
         "waiting_getters",
         "codec",
@@ -66,6 +74,10 @@ impl Report {
             gets: stat.gets,
             in_flight: stat.in_flight,
             redelivered: stat.redelivered,
+            bytes_put: stat.bytes_put,
+            put_waits: stat.put_waits,
+            get_waits: stat.get_waits,
+            recoveries: stat.recoveries,
             waiting_putters: stat.waiting_putters,
             waiting_getters: stat.waiting_getters,
             codec: identity.codec.clone(),
@@ -81,7 +93,7 @@ impl Report {
         serde_json::to_string(self).map_err(|error| Failure::failed(error.to_string()))
     }
 
-    pub(super) fn row(&self) -> [String; 17] {
+    pub(super) fn row(&self) -> [String; 21] {
         let yes_or_no = |yes| if yes { "yes" } else { "no" }.to_owned();
         [
             self.name.clone().unwrap_or_default(),
@@ -94,6 +106,10 @@ impl Report {
             self.gets.to_string(),
             self.in_flight.to_string(),
             self.redelivered.to_string(),
+            self.bytes_put.to_string(),
+            self.put_waits.to_string(),
+            self.get_waits.to_string(),
+            self.recoveries.to_string(),
             self.waiting_putters.to_string(),
             self.waiting_getters.to_string(),
             self.codec.clone(),

@@ -6,6 +6,7 @@ on_every_transport! {
     a_queue_stays_until_it_is_removed,
     a_second_queue_of_the_same_name_is_refused,
     stat_says_everything_there_is,
+    stat_counts_what_happened,
     stat_is_one_field_a_line_for_people,
     ls_shows_every_queue,
     ls_shows_the_others_beside_a_broken_file,
@@ -52,6 +53,25 @@ fn stat_says_everything_there_is(sandbox: &Sandbox) {
     assert_eq!((&stat["waiting_putters"], &stat["waiting_getters"]), (&0.into(), &0.into()), "{stat}");
     assert!(stat["bytes"].as_u64().is_some_and(|bytes| bytes < 128 << 10), "{stat}");
     assert!(stat["location"].as_str().is_some_and(|place| !place.is_empty()), "{stat}");
+}
+
+fn stat_counts_what_happened(sandbox: &Sandbox) {
+    sandbox.ipcq("create jobs --capacity 2").done().succeeds();
+    sandbox.ipcq("put jobs a bcd").done().succeeds();
+    sandbox.ipcq("put jobs late --timeout 200ms").done().fails(1, &["full"]);
+    sandbox.ipcq("get jobs -n 2").done().succeeds();
+    for _ in 0..2 {
+        sandbox.ipcq("get jobs --timeout 200ms").done().fails(1, &["empty"]);
+    }
+    sandbox.ipcq("get jobs --no-wait").done().fails(1, &["empty"]);
+    let stat = sandbox.stat("jobs");
+    assert_eq!(
+        (&stat["puts"], &stat["gets"], &stat["bytes_put"]),
+        (&2.into(), &2.into(), &4.into()),
+        "{stat}"
+    );
+    assert_eq!((&stat["put_waits"], &stat["get_waits"]), (&1.into(), &2.into()), "{stat}");
+    assert_eq!(stat["recoveries"], 0, "{stat}");
 }
 
 fn stat_is_one_field_a_line_for_people(sandbox: &Sandbox) {

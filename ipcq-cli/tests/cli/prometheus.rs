@@ -18,6 +18,11 @@ fn a_queue_is_shown_as_prometheus_reads_it(sandbox: &Sandbox) {
         ("ipcq_puts_total", "counter", 3),
         ("ipcq_gets_total", "counter", 1),
         ("ipcq_in_flight", "gauge", 0),
+        ("ipcq_put_bytes_total", "counter", 3),
+        ("ipcq_redeliveries_total", "counter", 0),
+        ("ipcq_put_waits_total", "counter", 0),
+        ("ipcq_get_waits_total", "counter", 0),
+        ("ipcq_recoveries_total", "counter", 0),
     ] {
         let wanted = format!("# TYPE {metric} {kind}\n{} {value}\n", label(metric));
         assert!(text.contains(&wanted), "{wanted}\n{text}");

@@ -2,10 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::stage::{Shared, Stage, get, pattern, put, put_numbers};
+use super::stage::{
+    Shared, Stage, assert_says, get, get_within, pattern, put, put_numbers, try_get, try_put,
+};
 use super::{Harness, bounds};
+use crate::error::{GetFault, PutFault};
+use crate::{Batch, QueueOptions, Wait};
 
 fn assert_seen(queue: &Shared, len: usize) {
     let capacity = queue.identity().capacity;
@@ -88,5 +92,41 @@ pub fn q06_totals_count_every_message<H: Harness>(stage: &Stage<H>) {
         let stat = queue.stat().expect("a queue that works");
         assert_eq!((stat.puts, stat.gets, stat.in_flight), (round * 10, round * 10, 0));
         assert!(!stat.closed && !stat.location.is_empty());
+    }
+}
+
+/// Q6: so are the bytes of every message that was put, alone or in a batch, and of none that was refused.
+pub fn q06_bytes_put_are_counted<H: Harness>(stage: &Stage<H>) {
+    let queue = stage.create("bytes", &QueueOptions::new().capacity(3).max_message(100_000));
+    let bytes_put = || queue.stat().expect("a queue that works").bytes_put;
+    assert_eq!(bytes_put(), 0);
+    queue.put(&[b"two ", b"parts"], Wait::No).expect("there is room");
+    assert_eq!(bytes_put(), 9);
+    let mut batch = Batch::new();
+    [&b"not this one"[..], b"", &[7; 50_000], b"nor that"].iter().for_each(|message| batch.push(message));
+    assert_says!(queue.put_many(&batch, 1, Wait::No), (2, Err(PutFault::Full)));
+    assert_eq!(bytes_put(), 50_009);
+    assert_says!(try_put(&queue, b"no room"), Err(PutFault::Full));
+    (0..3).for_each(|_| drop(get(&queue)));
+    assert_says!(try_put(&queue, &[7; 100_001]), Err(PutFault::TooLong { .. }));
+    try_put(&queue, &[7; 100_000]).expect("there is room");
+    queue.close().expect("a queue that works");
+    assert_says!(try_put(&queue, b"closed"), Err(PutFault::Closed));
+    assert_eq!(bytes_put(), 150_009);
+}
+
+/// Q6: calls that slept are counted, once each, and those that did not sleep are not.
+pub fn q06_calls_that_slept_are_counted<H: Harness>(stage: &Stage<H>) {
+    let queue = stage.queue(1);
+    let waits = || queue.stat().map(|stat| (stat.put_waits, stat.get_waits)).expect("a queue that works");
+    let a_while = || Wait::timeout(Duration::from_millis(150));
+    for round in 0..3 {
+        assert_says!(get_within(&queue, a_while()), Err(GetFault::Timeout));
+        put_numbers(&queue, 0..1);
+        assert_says!(try_put(&queue, b"full"), Err(PutFault::Full));
+        assert_says!(queue.put(&[b"full"], a_while()), Err(PutFault::Timeout));
+        drop(get(&queue));
+        assert_says!(try_get(&queue), Err(GetFault::Empty));
+        assert_eq!(waits(), (round + 1, round + 1));
     }
 }

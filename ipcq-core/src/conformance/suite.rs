@@ -53,6 +53,8 @@ macro_rules! conformance_suite {
                 q06_observers_are_exact_while_others_work,
                 q06_len_never_exceeds_capacity,
                 q06_totals_count_every_message,
+                q06_bytes_put_are_counted,
+                q06_calls_that_slept_are_counted,
             }
             closing {
                 q07_gets_drain_and_then_say_closed,

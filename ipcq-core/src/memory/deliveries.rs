@@ -72,7 +72,7 @@ impl Shared {
             !is_before(state.held.keys().next())
                 && !is_before(state.messages.front().map(|message| &message.number))
         };
-        let done = self.sleep_until(&self.settled, state, wait, |state| &mut state.joining, is_done);
+        let done = self.sleep_until(&self.settled, state, wait, |state| &mut state.joiners, is_done);
         if done.is_some() {
             drop(done);
             return Ok(self.existing().map(drop)?);
@@ -103,7 +103,7 @@ impl Shared {
     pub(super) fn settle(&self, state: &mut State, len: usize) {
         state.forget(len);
         self.room.notify_one();
-        if state.joining > 0 {
+        if state.joiners.now > 0 {
             self.settled.notify_all();
         }
         if state.closed && state.occupied() == 0 {

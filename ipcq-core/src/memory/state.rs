@@ -45,13 +45,21 @@ pub(super) struct State {
     pub(super) bytes: u64,
     pub(super) puts: u64,
     gets: u64,
+    bytes_put: u64,
     pub(super) closed: bool,
     removed: bool,
     /// Handles that are producers.
     producers: usize,
-    waiting_putters: usize,
-    waiting_getters: usize,
-    pub(super) joining: usize,
+    putters: Sleepers,
+    getters: Sleepers,
+    pub(super) joiners: Sleepers,
+}
+
+/// Calls that sleep.
+#[derive(Default)]
+pub(super) struct Sleepers {
+    pub(super) now: usize,
+    ever: u64,
 }
 
 impl Shared {
@@ -77,7 +85,7 @@ impl Shared {
                 &self.room,
                 state,
                 wait,
-                |state| &mut state.waiting_putters,
+                |state| &mut state.putters,
                 |state| state.closed || state.occupied() < capacity,
             )
             .ok_or(if wait == Wait::No { PutFault::Full } else { PutFault::Timeout })?;
@@ -111,7 +119,7 @@ impl Shared {
             &self.arrival,
             lock(&self.state),
             wait,
-            |state| &mut state.waiting_getters,
+            |state| &mut state.getters,
             |state| !state.messages.is_empty() || state.closed && state.held.is_empty(),
         )
         .ok_or(if wait == Wait::No { GetFault::Empty } else { GetFault::Timeout })
@@ -164,8 +172,11 @@ impl Shared {
             gets: state.gets,
             in_flight: state.held.len(),
             redelivered: state.redelivered,
-            waiting_putters: state.waiting_putters,
-            waiting_getters: state.waiting_getters,
+            bytes_put: state.bytes_put,
+            put_waits: state.putters.ever,
+            get_waits: state.getters.ever,
+            waiting_putters: state.putters.now,
+            waiting_getters: state.getters.now,
             ..Stat::new(state.messages.len(), state.closed, location)
         })
     }
@@ -205,9 +216,10 @@ impl Shared {
         signal: &Condvar,
         mut state: MutexGuard<'s, State>,
         wait: Wait,
-        sleepers: impl Fn(&mut State) -> &mut usize,
+        sleepers: impl Fn(&mut State) -> &mut Sleepers,
         ready: impl Fn(&State) -> bool,
     ) -> Option<MutexGuard<'s, State>> {
+        let mut slept = false;
         loop {
             let next_lease = self.end_leases(&mut state);
             if ready(&state) {
@@ -216,9 +228,10 @@ impl Shared {
             if wait.is_over() {
                 return None;
             }
-            *sleepers(&mut state) += 1;
+            sleepers(&mut state).now += 1;
+            sleepers(&mut state).ever += u64::from(!std::mem::replace(&mut slept, true));
             state = sleep(signal, state, wait, next_lease);
-            *sleepers(&mut state) -= 1;
+            sleepers(&mut state).now -= 1;
         }
     }
 
@@ -233,6 +246,7 @@ impl Shared {
 impl State {
     fn append(&mut self, bytes: Vec<u8>) {
         self.bytes += byte_count(bytes.len());
+        self.bytes_put += byte_count(bytes.len());
         let number = self.puts;
         self.puts += 1;
         self.messages.push_back(Message { number, redeliveries: 0, bytes });

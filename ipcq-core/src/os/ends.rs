@@ -49,6 +49,10 @@ pub trait Ends {
     /// How many messages were put and taken since the queue was made.
     fn totals(&self) -> (u64, u64);
 
+    /// How many bytes the messages have that were put since the queue was made. For people to read: those of a message
+    /// whose putter was killed the moment it was put may be missing.
+    fn bytes_put(&self) -> u64;
+
     /// The end where messages are put.
     #[inline]
     fn tail_word(&self) -> &AtomicU64 {

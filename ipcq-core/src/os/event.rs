@@ -12,7 +12,7 @@
 //! The other 30 bits stay zero: should a waker die between clearing the bit and waking, the kernel wakes one
 //! sleeper in its place only if the low 30 bits are zero (see [`lock`](super::lock)).
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::futex::{self, WAITERS};
@@ -22,24 +22,28 @@ const ODD_FIRST: u32 = 0x4000_0000;
 
 /// A word to sleep on, in memory that processes share. All zeroes is one that nobody sleeps on.
 #[derive(Debug, Default)]
-#[repr(transparent)]
-pub struct Event(AtomicU32);
+#[repr(C)]
+pub struct Event {
+    word: AtomicU32,
+    /// How many calls slept on it, for people to read.
+    waits: AtomicU64,
+}
 
 impl Event {
     /// An event that nobody sleeps on.
     #[must_use]
     pub const fn new() -> Self {
-        Self(AtomicU32::new(0))
+        Self { word: AtomicU32::new(0), waits: AtomicU64::new(0) }
     }
 
     /// Says that the caller is about to sleep, and returns the line that it joins if it is not in one. It must look once
     /// more, after [`RobustLock::synchronize`](super::lock::RobustLock::synchronize), whether what it waits for has
     /// happened, and only then [`sleep`](Self::sleep).
     pub fn announce(&self) -> Line {
-        let was = self.0.load(Ordering::Relaxed);
+        let was = self.word.load(Ordering::Relaxed);
         let first = was & ODD_FIRST;
         // A hostile peer may have left other bits there, and they would keep everyone awake.
-        self.0.swap(WAITERS | first, Ordering::SeqCst);
+        self.word.swap(WAITERS | first, Ordering::SeqCst);
         let first = Line::first(first);
         if was & WAITERS == 0 { first } else { first.other() }
     }
@@ -47,46 +51,57 @@ impl Event {
     /// Sleeps in `line` until woken, for `time` at most. Returns at once when somebody was woken since
     /// [`announce`](Self::announce); may return for no reason. Returns whether it was not the time that ended it.
     pub fn sleep(&self, line: Line, time: Duration) -> bool {
-        let word = self.0.load(Ordering::Relaxed);
+        let word = self.word.load(Ordering::Relaxed);
         if word & WAITERS == 0 {
             return true;
         }
-        futex::wait_in(&self.0, word, line.bit(), time)
+        futex::wait_in(&self.word, word, line.bit(), time)
+    }
+
+    /// Counts a call that is about to sleep for the first time.
+    pub(super) fn count_wait(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many calls ever slept on it.
+    #[must_use]
+    pub fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// Whether somebody may be asleep.
     #[inline]
     #[must_use]
     pub fn has_sleepers(&self) -> bool {
-        self.0.load(Ordering::SeqCst) & WAITERS != 0
+        self.word.load(Ordering::SeqCst) & WAITERS != 0
     }
 
     /// Wakes the one that has slept longest in the first line that has one; returns whether there was one.
     #[cold]
     pub fn wake_one(&self) -> bool {
-        let first = self.0.fetch_and(ODD_FIRST, Ordering::SeqCst) & ODD_FIRST;
-        if futex::wake_in(&self.0, 1, Line::first(first).bit()) {
+        let first = self.word.fetch_and(ODD_FIRST, Ordering::SeqCst) & ODD_FIRST;
+        if futex::wake_in(&self.word, 1, Line::first(first).bit()) {
             return true;
         }
         // Somebody else may have done so meanwhile, or not: both lines get their turn.
-        self.0.fetch_xor(ODD_FIRST, Ordering::SeqCst);
-        futex::wake(&self.0, 1)
+        self.word.fetch_xor(ODD_FIRST, Ordering::SeqCst);
+        futex::wake(&self.word, 1)
     }
 
     /// Wakes every sleeper.
     #[cold]
     pub fn wake_all(&self) {
-        self.0.swap(0, Ordering::SeqCst);
-        futex::wake(&self.0, i32::MAX);
+        self.word.swap(0, Ordering::SeqCst);
+        futex::wake(&self.word, i32::MAX);
     }
 
     pub(super) const fn word(&self) -> *const u32 {
-        self.0.as_ptr()
+        self.word.as_ptr()
     }
 
     /// The word itself, for who sleeps on several.
     pub(crate) const fn as_word(&self) -> &AtomicU32 {
-        &self.0
+        &self.word
     }
 }
 

@@ -127,7 +127,12 @@ impl<Q: SharedQueue + TwoLock + Inheritable> Channel for Handle<Q> {
             |source| Failure::new("its state could not be read", source).into_backend(self.identity());
         let closed = self.is_closed()?;
         let mut stat = Stat::new(self.len()?, closed, self.location());
-        (stat.puts, stat.gets) = queue.words().totals();
+        let words = queue.words();
+        (stat.puts, stat.gets) = words.totals();
+        stat.bytes_put = words.bytes_put();
+        (stat.put_waits, stat.get_waits) = (words.event(Side::Put).waits(), words.event(Side::Get).waits());
+        stat.recoveries =
+            [Side::Put, Side::Get].iter().map(|side| u64::from(words.lock(*side).deaths())).sum();
         stat.bytes = queue.bytes().map_err(failed)?;
         (stat.waiting_putters, stat.waiting_getters) = queue.participants().waiting().map_err(failed)?;
         Ok(stat)

@@ -36,8 +36,12 @@ const LONGEST_PAUSE: u32 = 32;
 
 /// A lock between processes, in memory that they share. All zeroes is an unlocked one.
 #[derive(Default)]
-#[repr(transparent)]
-pub struct RobustLock(AtomicU32);
+#[repr(C)]
+pub struct RobustLock {
+    word: AtomicU32,
+    /// How often an owner died with it, for people to read.
+    deaths: AtomicU32,
+}
 
 /// The lock was not had in the time given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +51,7 @@ impl RobustLock {
     /// An unlocked lock.
     #[must_use]
     pub const fn new() -> Self {
-        Self(AtomicU32::new(0))
+        Self { word: AtomicU32::new(0), deaths: AtomicU32::new(0) }
     }
 
     /// Takes the lock.
@@ -80,13 +84,16 @@ impl RobustLock {
         deadline: impl FnOnce() -> Option<Instant>,
     ) -> Result<RobustGuard<'_>, NotLocked> {
         let thread = current_thread();
-        let before = thread.begin(self.0.as_ptr());
+        let before = thread.begin(self.word.as_ptr());
         let guard = |recovered| RobustGuard { lock: self, thread, before, recovered };
-        if self.0.compare_exchange(0, thread.id, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+        if self.word.compare_exchange(0, thread.id, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             return Ok(guard(false));
         }
         match self.lock_contended(thread.id, deadline()) {
-            Ok(recovered) => Ok(guard(recovered)),
+            Ok(recovered) => {
+                self.deaths.fetch_add(u32::from(recovered), Ordering::Relaxed);
+                Ok(guard(recovered))
+            }
             Err(NotLocked) => {
                 thread.end(before);
                 Err(NotLocked)
@@ -100,11 +107,12 @@ impl RobustLock {
     /// [`NotLocked`] when somebody does.
     pub fn try_lock(&self) -> Result<RobustGuard<'_>, NotLocked> {
         let thread = current_thread();
-        let before = thread.begin(self.0.as_ptr());
-        let word = self.0.load(Ordering::Relaxed);
+        let before = thread.begin(self.word.as_ptr());
+        let word = self.word.load(Ordering::Relaxed);
         let taken = word & OWNER == 0 && self.claim(word, thread.id | (word & WAITERS));
         if taken {
             let recovered = word & OWNER_DIED != 0;
+            self.deaths.fetch_add(u32::from(recovered), Ordering::Relaxed);
             return Ok(RobustGuard { lock: self, thread, before, recovered });
         }
         thread.end(before);
@@ -114,7 +122,13 @@ impl RobustLock {
     /// Whether the last owner died with the lock, and nobody has taken it since.
     #[must_use]
     pub fn is_orphaned(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & (OWNER | OWNER_DIED) == OWNER_DIED
+        self.word.load(Ordering::Relaxed) & (OWNER | OWNER_DIED) == OWNER_DIED
+    }
+
+    /// How often an owner died with it and another took it since.
+    #[must_use]
+    pub fn deaths(&self) -> u32 {
+        self.deaths.load(Ordering::Relaxed)
     }
 
     /// Reads the word in the one total order of sequentially consistent operations.
@@ -124,11 +138,11 @@ impl RobustLock {
     /// unlocking came later, and then the unlocker sees the announcement: no wake-up is lost, and the hot path
     /// pays no fence for it.
     pub fn synchronize(&self) {
-        self.0.load(Ordering::SeqCst);
+        self.word.load(Ordering::SeqCst);
     }
 
     fn claim(&self, from: u32, to: u32) -> bool {
-        self.0.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.word.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Looks whether the lock becomes free, ever less often, for some 10 microseconds at most.
@@ -141,7 +155,7 @@ impl RobustLock {
     fn look(&self) -> u32 {
         let mut pauses = 1;
         for _ in 0..LOOKS {
-            let word = self.0.load(Ordering::Relaxed);
+            let word = self.word.load(Ordering::Relaxed);
             if word & OWNER == 0 {
                 return word;
             }
@@ -150,7 +164,7 @@ impl RobustLock {
             }
             pauses = (2 * pauses).min(LONGEST_PAUSE);
         }
-        self.0.load(Ordering::Relaxed)
+        self.word.load(Ordering::Relaxed)
     }
 
     /// Waits for the lock; returns whether its last owner died with it.
@@ -174,9 +188,9 @@ impl RobustLock {
             if word == asleep || self.claim(word, asleep) {
                 let slept = left.min(SLICE);
                 let before = Instant::now();
-                futex::wait(&self.0, asleep, slept);
+                futex::wait(&self.word, asleep, slept);
                 keep = WAITERS;
-                let unchanged = before.elapsed() >= slept && self.0.load(Ordering::Relaxed) == asleep;
+                let unchanged = before.elapsed() >= slept && self.word.load(Ordering::Relaxed) == asleep;
                 // The kernel gives a dead owner's lock back by itself. A word that names nobody was damaged.
                 if unchanged && futex::thread_is_dead(word & OWNER) && self.claim(asleep, me | WAITERS) {
                     return Ok(true);
@@ -188,7 +202,7 @@ impl RobustLock {
 
 impl fmt::Debug for RobustLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RobustLock({:#x})", self.0.load(Ordering::Relaxed))
+        write!(f, "RobustLock({:#x})", self.word.load(Ordering::Relaxed))
     }
 }
 
@@ -222,8 +236,8 @@ impl RobustGuard<'_> {
     #[inline]
     fn release(&self) {
         // Sequentially consistent: see `synchronize`.
-        if self.lock.0.swap(0, Ordering::SeqCst) & WAITERS != 0 {
-            futex::wake(&self.lock.0, 1);
+        if self.lock.word.swap(0, Ordering::SeqCst) & WAITERS != 0 {
+            futex::wake(&self.lock.word, 1);
         }
     }
 }

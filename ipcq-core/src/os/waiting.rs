@@ -231,6 +231,7 @@ pub trait TwoSided {
         }
         let _counted = self.count_waiter(side);
         let mut line = None;
+        let mut slept = false;
         loop {
             let announced = self.event(side).announce();
             let line = *line.get_or_insert(announced);
@@ -241,6 +242,9 @@ pub trait TwoSided {
             let slice = wait.remaining().map_or(SLICE, |left| left.min(SLICE));
             if slice.is_zero() {
                 return Err(Late);
+            }
+            if !std::mem::replace(&mut slept, true) {
+                self.event(side).count_wait();
             }
             let woken = self.event(side).sleep(line, slice);
             self.turns().begin(side);

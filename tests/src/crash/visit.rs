@@ -1,7 +1,6 @@
 //! Runs a scenario once for each boundary, with a death there.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use ipcq_core::{Channel, QueueOptions, Transport};
 
 use super::cell::Cell;
 use super::ledger::message;
+use super::report::Report;
 use super::watchdog::stage;
 use crate::stepper::{Event, Target, Trace, Tracee, begin_marker, end_marker, reach};
 
@@ -89,53 +89,6 @@ pub trait Scenario {
     /// What is wrong.
     fn examine(&self, cell: &mut Cell<'_>, how: How) -> Result<(), String>;
 }
-
-/// What visiting all boundaries of a scenario found, when it found no fault.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// The scenario.
-    pub name: &'static str,
-    /// Instructions of one operation.
-    pub instructions: usize,
-    /// Different states that a death can leave.
-    pub states: usize,
-    /// Boundaries at which a process was killed.
-    pub boundaries: usize,
-    /// Boundaries that the process did not come to, since it took another way.
-    pub missed: usize,
-    /// Times that the operation slept, while it was recorded.
-    pub sleeps: usize,
-    /// How often a process was killed in its sleep.
-    pub deaths_asleep: usize,
-    /// How long sleepers of other processes took to go on once they could.
-    pub wakes: Vec<Duration>,
-    /// The slowest operation of a survivor.
-    pub slowest: Duration,
-    /// How long it all took.
-    pub took: Duration,
-}
-
-impl Report {
-    /// How many sleepers went on too late.
-    #[must_use]
-    pub fn late(&self) -> usize {
-        self.wakes.iter().filter(|took| **took > PROMPT).count()
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, instructions, states, boundaries, missed, sleeps, deaths_asleep, .. } = self;
-        write!(f, "{name}: instructions={instructions} states={states} boundaries={boundaries} ")?;
-        write!(f, "missed={missed} sleeps={sleeps} deaths_asleep={deaths_asleep} ")?;
-        let longest = self.wakes.iter().max().copied().unwrap_or_default();
-        write!(f, "wakes={} late={} longest={longest:.1?} ", self.wakes.len(), self.late())?;
-        write!(f, "slowest={:.1?} took={:.1?}", self.slowest, self.took)
-    }
-}
-
-/// A sleeper goes on within 60 ms; the rest is for the scheduler of a busy machine.
-const PROMPT: Duration = Duration::from_millis(60 + 25);
 
 /// How long one boundary may take before the watchdog ends the program.
 const SECONDS: u32 = 20;
@@ -242,6 +195,8 @@ impl<'a> Run<'a> {
         let report = &mut *self.report;
         report.slowest = report.slowest.max(cell.slowest);
         report.wakes.extend(cell.wakes.iter().copied());
+        // A scenario may have removed the queue.
+        report.recoveries += cell.queue.stat().map_or(0, |stat| stat.recoveries);
         let slowest = cell.slowest;
         cell.clear()?;
         Ok(slowest)
