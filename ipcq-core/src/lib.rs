@@ -151,6 +151,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Watching
+//!
+//! [`Queue::stat`] says how many messages went through a queue, how often calls slept, and what else is known of it. With
+//! the feature `tracing`, what is rare and worth knowing is told as [events](trace).
+//!
 //! # Writing a backend
 //!
 //! A backend implements [`Transport`], which makes and finds queues, and [`Channel`], which is one queue of
@@ -214,6 +219,7 @@ mod registry;
 pub mod select;
 mod stat;
 mod system_limit;
+pub mod trace;
 mod transport;
 
 pub use address::QueueAddress;
@@ -221,6 +227,8 @@ pub use address::QueueAddress;
 pub use codec::Bincode;
 #[cfg(feature = "json")]
 pub use codec::Json;
+#[cfg(feature = "postcard")]
+pub use codec::Postcard;
 pub use codec::{Bytes, Codec, DecodeFailure, DefaultCodec, EncodeError};
 pub use deadline::Wait;
 pub use delivery::DeliveryTag;

@@ -9,6 +9,7 @@ use ipcq_core::os::ends::Ends;
 use ipcq_core::os::reaper::{GIVE_WAY, Reaper, Reclaim};
 use ipcq_core::os::shared_queue::SharedQueue;
 use ipcq_core::os::two_lock::TwoLock;
+use ipcq_core::trace::Death;
 
 use crate::conduit::Conduit;
 use crate::pool::{KEEP, Live, WARM};
@@ -62,7 +63,9 @@ impl Reclaim for Conduit {
         // The head first: what is taken meanwhile counts as in use, and is free the next time.
         let head = flow.head();
         let more = flow.pool().trim(keep, Live { head, tail: flow.tail().count() });
+        let death = Death::seen_by(&guard);
         drop(guard);
+        death.tell(&self.body().identity, Side::Put);
         Some(self.trim_deliveries() || more)
     }
 

@@ -9,6 +9,7 @@ use ipcq_core::os::refusal::Stuck;
 use ipcq_core::os::shared_queue::SharedQueue;
 use ipcq_core::os::two_lock::TwoLock;
 use ipcq_core::os::waiting::TwoSided;
+use ipcq_core::trace::Death;
 
 use crate::conduit::Conduit;
 
@@ -50,7 +51,10 @@ impl Conduit {
     #[cold]
     pub(crate) fn settle_orphan(&self, side: Side) -> bool {
         // Should it fail, whoever needs the lock tries again, and says what the matter is.
-        let settled = self.lock_of(side).try_lock().is_ok_and(|_guard| self.recover(side).is_ok());
+        let Ok(guard) = self.lock_of(side).try_lock() else { return false };
+        let (settled, death) = (self.recover(side).is_ok(), Death::seen_by(&guard));
+        drop(guard);
+        death.tell(&self.body().identity, side);
         if settled {
             self.memory_was_freed();
         }

@@ -72,6 +72,8 @@ mod run;
 mod segment;
 mod storage;
 mod store;
+#[cfg(test)]
+mod told;
 mod transport;
 mod upkeep;
 mod wait;

@@ -8,10 +8,12 @@ use ipcq_core::os::deliveries::Acknowledging;
 use ipcq_core::os::ends::Ends;
 use ipcq_core::os::reaper::{GIVE_WAY, Reaper, Reclaim};
 use ipcq_core::os::shared_queue::SharedQueue;
+use ipcq_core::trace::Death;
 
 use crate::chunks::{KEEP, TRIM_STEP};
 use crate::position::MAX_CHUNKS;
 use crate::segment::Segment;
+use crate::wait::Side;
 
 /// More steps than the largest queue needs, so that nobody who writes there makes a caller go on for ever.
 const MOST_STEPS: u32 = 2 * MAX_CHUNKS / TRIM_STEP;
@@ -61,7 +63,9 @@ impl Reclaim for Segment {
             chunks.sweep();
         }
         let more = chunks.tidy() || chunks.trim(keep);
+        let death = Death::seen_by(&guard);
         drop(guard);
+        death.tell(&self.body().identity, Side::Put);
         Some(self.trim_deliveries() || more)
     }
 

@@ -5,7 +5,8 @@ use ipcq_core::os::deliveries::Acknowledging;
 use ipcq_core::os::lock::{NotLocked, RobustGuard};
 pub(crate) use ipcq_core::os::participants::Side;
 use ipcq_core::os::two_lock::TwoLock;
-use ipcq_core::os::waiting::Patience;
+use ipcq_core::os::waiting::{Patience, TwoSided};
+use ipcq_core::trace::Death;
 use ipcq_core::{PutFault, Wait};
 
 use crate::segment::Segment;
@@ -26,7 +27,9 @@ impl Segment {
         if !chunks.tidy() {
             return Ok(guard);
         }
+        let death = Death::seen_by(&guard);
         drop(guard);
+        death.tell(self.identity(), Side::Put);
         self.memory_was_freed();
         let again = self.header().put.0.lock.lock_until(|| patience.deadline(wait));
         let guard = again.map_err(|NotLocked| self.no_putting(wait))?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ipcq_core::os::machine;
-use ipcq_core::{BackendErrorKind, OpenError, Wait};
+use ipcq_core::{BackendErrorKind, OpenError, Wait, trace};
 
 use crate::client::{Client, Failed, PATIENCE};
 use crate::clock;
@@ -148,7 +148,10 @@ impl Client {
             match connection.resume(&self.address.endpoint(), left) {
                 Err(error) if error.kind() == ANOTHER => return Err(Failed::Backend(self.gone())),
                 Ok(false) if is_once(request.op) => return Err(self.lost(request, None)),
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    trace::reconnected(self.identity());
+                    return Ok(());
+                }
                 Err(error) if is_loss(&error) && Instant::now() < limit => std::thread::sleep(PATIENCE),
                 // What was sent and did not arrive goes back.
                 Err(error) if is_loss(&error) && end.is_some() && !is_once(request.op) => {

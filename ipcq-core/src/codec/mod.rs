@@ -5,6 +5,8 @@ mod bincode;
 mod bytes;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(feature = "postcard")]
+mod postcard;
 
 use std::collections::TryReserveError;
 use std::error::Error;
@@ -15,6 +17,8 @@ pub use self::bincode::Bincode;
 pub use self::bytes::Bytes;
 #[cfg(feature = "json")]
 pub use self::json::Json;
+#[cfg(feature = "postcard")]
+pub use self::postcard::Postcard;
 
 /// The codec of a [`Queue`](crate::Queue) for which none is named.
 #[cfg(feature = "bincode")]

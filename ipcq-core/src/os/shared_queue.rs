@@ -28,6 +28,7 @@ use super::reaper::{Reaper, Reclaim};
 use super::storage::Storage;
 use super::waiting::{Turns, TwoSided};
 use crate::error::BackendErrorKind;
+use crate::trace;
 use crate::{BackendError, Identity, OpenError, QueueName};
 
 /// What one process has of a queue beside its mapping.
@@ -354,7 +355,12 @@ impl<Q: SharedQueue> TwoSided for Q {
         }
         let tail = self.words().tail_word().load(Ordering::SeqCst);
         // A producer that came and put after the look shows in the tail.
-        matches!(self.participants().producers(), Ok(Producers::AllLeft)) && self.words().close_at(tail)
+        let is_closed =
+            matches!(self.participants().producers(), Ok(Producers::AllLeft)) && self.words().close_at(tail);
+        if is_closed {
+            trace::abandoned(&self.body().identity);
+        }
+        is_closed
     }
 
     fn count_waiter(&self, side: Side) -> Option<Waiting<'_>> {

@@ -14,6 +14,7 @@ use super::waiting::{Late, Patience, TwoSided};
 use crate::Wait;
 use crate::error::{BackendError, BackendErrorKind, GetFault, PutFault};
 use crate::message::{Batch, Limit};
+use crate::trace::Death;
 
 /// The messages that become visible together, at most: enough that publishing costs nothing beside copying, few enough
 /// that the other side starts early.
@@ -94,8 +95,9 @@ pub trait TwoLock: TwoSided {
         self.check_length(len)?;
         loop {
             let guard = self.lock_put(wait)?;
-            let recovered = guard.is_recovered();
+            let (recovered, death) = (guard.is_recovered(), Death::seen_by(&guard));
             let outcome = self.put_one(guard, parts, len);
+            death.tell(self.identity(), Side::Put);
             if recovered {
                 self.memory_was_freed();
             }
@@ -142,8 +144,9 @@ pub trait TwoLock: TwoSided {
             }
             self.wake_if_asleep(Side::Get);
         };
-        let recovered = guard.is_recovered();
+        let (recovered, death) = (guard.is_recovered(), Death::seen_by(&guard));
         guard.unlock_and_wake(self.event(Side::Get));
+        death.tell(self.identity(), Side::Put);
         if recovered {
             self.memory_was_freed();
         }
@@ -167,7 +170,10 @@ pub trait TwoLock: TwoSided {
         let patience = Patience::default();
         loop {
             let guard = self.lock_get(wait, &patience, false)?;
-            match self.get_one(guard, message) {
+            let death = Death::seen_by(&guard);
+            let outcome = self.get_one(guard, message);
+            death.tell(self.identity(), Side::Get);
+            match outcome {
                 Ok(()) => return Ok(()),
                 Err(GetRefusal::Empty) => self.wait_for_message(wait)?,
                 Err(GetRefusal::TooSmall(len)) => {
@@ -208,8 +214,9 @@ pub trait TwoLock: TwoSided {
     /// As [`get_many`](Self::get_many).
     fn get_turn(&self, haul: &mut Haul<'_>, wait: Wait, patience: &Patience) -> Result<(), GetFault> {
         let guard = self.lock_get(wait, patience, haul.taken > 0)?;
-        let outcome = self.get_portions(haul);
+        let (outcome, death) = (self.get_portions(haul), Death::seen_by(&guard));
         guard.unlock_and_wake(self.event(Side::Put));
+        death.tell(self.identity(), Side::Get);
         match outcome {
             Ok(()) => Ok(()),
             Err(GetRefusal::TooSmall(len)) => {

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::event::Event;
 use super::lock::{PATIENCE, RobustLock, SLICE};
 use super::participants::{Side, Waiting};
+use crate::trace::Nap;
 use crate::{Identity, Wait};
 
 /// How long a waiter spins alone.
@@ -231,7 +232,7 @@ pub trait TwoSided {
         }
         let _counted = self.count_waiter(side);
         let mut line = None;
-        let mut slept = false;
+        let (mut slept, mut nap) = (false, Nap::of(self.identity(), side));
         loop {
             let announced = self.event(side).announce();
             let line = *line.get_or_insert(announced);
@@ -246,6 +247,7 @@ pub trait TwoSided {
             if !std::mem::replace(&mut slept, true) {
                 self.event(side).count_wait();
             }
+            nap.begin();
             let woken = self.event(side).sleep(line, slice);
             self.turns().begin(side);
             gives_way = false;

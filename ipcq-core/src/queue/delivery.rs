@@ -9,6 +9,7 @@ use crate::codec::Codec;
 use crate::deadline::Wait;
 use crate::delivery::DeliveryTag;
 use crate::error::{DeliveryError, DeliveryFault, GetCause, Missed};
+use crate::trace;
 use crate::transport::Channel;
 
 /// A message that an [`AcknowledgedQueue`](super::AcknowledgedQueue) has handed out, and that is in flight until it is
@@ -155,6 +156,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     pub(super) fn deliver_within(&self, wait: Wait) -> Result<Delivery<T>, Missed> {
         let outcome = scratch::with_bytes(|bytes| {
             let tag = self.channel.get_delivery(bytes, wait).map_err(GetCause::Fault)?;
+            trace::redelivered(&self.label, &tag);
             // From here on, whatever happens, the message is not lost: decoding runs code of the user.
             let receipt = Receipt::new(self.channel.clone(), self.label.clone(), tag);
             match self.codec.decode_buffer(bytes) {

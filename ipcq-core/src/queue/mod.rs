@@ -28,6 +28,7 @@ use crate::identity::Identity;
 use crate::name::QueueName;
 use crate::options::QueueOptions;
 use crate::stat::Stat;
+use crate::trace;
 use crate::transport::{Channel, Transport};
 
 /// A bounded queue of messages of type `T` between processes.
@@ -76,6 +77,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
         options: &QueueOptions,
     ) -> Result<Self, CreateError> {
         let channel = transport.create(&QueueName::new(name)?, &options.clone().codec(C::NAME))?;
+        trace::created(channel.identity());
         Ok(Self::over(channel, false))
     }
 
@@ -86,7 +88,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// When there is no such queue, the user may not remove it, or the backend fails.
     pub fn remove(transport: &dyn Transport, name: &str) -> Result<(), RemoveError> {
         let name = QueueName::new(name).map_err(|_| RemoveError::missing(name))?;
-        transport.remove(&name)
+        trace::removed(transport, &name)
     }
 
     /// Opens the queue `name` on `transport`, which must exist and be of this codec. The codec is all that is
@@ -106,6 +108,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// As [`create`](Self::create), but for the name.
     pub fn anonymous(transport: &dyn Transport, options: &QueueOptions) -> Result<Self, CreateError> {
         let channel = transport.create_anonymous(&options.clone().codec(C::NAME))?;
+        trace::created(channel.identity());
         Ok(Self::over(channel, false))
     }
 
@@ -143,6 +146,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
         if identity.codec != C::NAME {
             return Err(OpenError::mismatch(identity, "codec", &identity.codec, C::NAME));
         }
+        trace::opened(identity);
         Ok(Self::over(channel, false))
     }
 }
@@ -175,6 +179,7 @@ where
     pub fn open_raw(transport: &dyn Transport, name: &str) -> Result<Self, OpenError> {
         let channel = transport.open(&QueueName::new(name)?)?;
         let read_only = channel.identity().codec != <Bytes as Codec<T>>::NAME;
+        trace::opened(channel.identity());
         Ok(Self::over(channel, read_only))
     }
 }
@@ -234,7 +239,9 @@ impl<T, C> Queue<T, C> {
     /// # Errors
     /// When the queue is gone or damaged.
     pub fn close(&self) -> Result<(), BackendError> {
-        self.channel.close()
+        self.channel.close()?;
+        trace::closed(self.identity());
+        Ok(())
     }
 
     /// Everything that is known of the queue, for people to read.

@@ -16,6 +16,7 @@ use crate::os::lock::{NotLocked, RobustGuard, SLICE};
 use crate::os::participants::Side;
 use crate::os::refusal::{Damage, GetRefusal, Stuck};
 use crate::os::waiting::{Patience, TwoSided};
+use crate::trace::Death;
 use crate::transport::not_acknowledged;
 use crate::{BackendError, DeliveryTag, Wait};
 
@@ -98,18 +99,21 @@ pub(super) trait Calls: Acknowledging {
         loop {
             message.clear();
             let (guard, store) = self.lock_deliveries(wait, &patience)?;
+            let death = Death::seen_by(&guard);
             store.look_after_holders(false);
             if store.has_orphaned_moves()
                 && !undecided
                 && let Some(dead_letters) = self.dead_letters()
             {
                 drop(guard);
+                death.tell(self.identity(), Side::Get);
                 undecided = !dead_letters.settle_moves(self);
                 continue;
             }
             match self.hand_out(store, manner, message) {
                 Ok(tag) => {
                     guard.unlock_and_wake(TwoSided::event(self, Side::Put));
+                    death.tell(self.identity(), Side::Get);
                     self.pass_on(Side::Get);
                     if manner == Manner::ForGood {
                         self.one_has_left();
@@ -118,6 +122,7 @@ pub(super) trait Calls: Acknowledging {
                 }
                 Err(withheld) => {
                     drop(guard);
+                    death.tell(self.identity(), Side::Get);
                     self.make_up_for(withheld, message, wait)?;
                 }
             }
@@ -189,9 +194,10 @@ pub(super) trait Calls: Acknowledging {
     /// Removes the message of `tag` for good.
     fn acknowledge(&self, tag: &DeliveryTag) -> Result<(), DeliveryFault> {
         let (guard, store) = self.lock_to_settle()?;
-        let outcome = store.acknowledge(tag);
+        let (outcome, death) = (store.acknowledge(tag), Death::seen_by(&guard));
         let side = if outcome.is_ok() { Side::Put } else { Side::Get };
         guard.unlock_and_wake(TwoSided::event(self, side));
+        death.tell(self.identity(), Side::Get);
         self.one_has_left();
         if store.has_much() {
             self.memory_was_freed();
@@ -209,8 +215,9 @@ pub(super) trait Calls: Acknowledging {
             return Ok(());
         }
         let (guard, store) = self.lock_to_settle()?;
-        let outcome = store.give_back(tag);
+        let (outcome, death) = (store.give_back(tag), Death::seen_by(&guard));
         guard.unlock_and_wake(TwoSided::event(self, Side::Get));
+        death.tell(self.identity(), Side::Get);
         outcome.map_err(explain)
     }
 

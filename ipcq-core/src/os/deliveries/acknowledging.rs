@@ -14,6 +14,7 @@ use crate::os::refusal::{GetRefusal, PutRefusal, Stuck};
 use crate::os::shared_queue::SharedQueue;
 use crate::os::two_lock::TwoLock;
 use crate::os::waiting::TwoSided;
+use crate::trace::Death;
 
 /// A queue that hands out what is to be acknowledged, if it [has a place](SharedQueue::deliveries) for it. What is
 /// required are the steps that a backend takes under its locks; the calls are the same for all.
@@ -85,8 +86,9 @@ pub trait Acknowledging: SharedQueue + TwoLock + Inheritable {
     fn look_after_deliveries(&self) -> bool {
         let Some((guard, store)) = self.try_lock_deliveries() else { return false };
         let is_recovered = guard.is_recovered();
-        let found = store.look_after_holders(true);
+        let (found, death) = (store.look_after_holders(true), Death::seen_by(&guard));
         guard.unlock_and_wake(TwoSided::event(self, Side::Get));
+        death.tell(TwoSided::identity(self), Side::Get);
         if store.has_orphaned_moves()
             && let Some(dead_letters) = self.dead_letters()
         {
@@ -108,8 +110,11 @@ pub trait Acknowledging: SharedQueue + TwoLock + Inheritable {
         if !self.deliveries_have_much() {
             return false;
         }
-        let Some((_guard, store)) = self.try_lock_deliveries() else { return false };
-        store.trim()
+        let Some((guard, store)) = self.try_lock_deliveries() else { return false };
+        let (more, death) = (store.trim(), Death::seen_by(&guard));
+        drop(guard);
+        death.tell(TwoSided::identity(self), Side::Get);
+        more
     }
 
     /// Whether there is such memory.
