@@ -34,6 +34,13 @@ impl Diagnostics {
         }
     }
 
+    /// Says what all but the last of `failures` are: that one is the command's, and said at its end.
+    pub(crate) fn all_failed(&self, mut failures: Vec<Failure>) -> Result<(), Failure> {
+        let last = failures.pop();
+        failures.iter().for_each(|failure| self.failure(failure));
+        last.map_or(Ok(()), Err)
+    }
+
     /// Says something that the user should know.
     pub(crate) fn note(&self, text: &str) {
         if self.verbosity != Verbosity::Quiet {

@@ -16,6 +16,7 @@ mod listen;
 mod output;
 mod progress;
 mod signals;
+mod tally;
 mod waiting;
 
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ const SHORT: Duration = Duration::from_secs(1);
 
 /// A line at the bottom of the terminal that goes away with this value. Without a terminal, or for those who want quiet,
 /// there is none.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
     /// When to begin to show it; never where nobody watches.

@@ -27,7 +27,7 @@ use crate::kernel::{PAGE, Pipe};
 use crate::layout::{Header, InBlocks, LENGTHS_AT, MAX_CAPACITY, POOL_AT, TAGS_AT};
 use crate::map::Map;
 use crate::record::{LARGE, SMALL};
-use crate::size::{Settled, pages_for};
+use crate::size::{Settled, of_pages, pages_for};
 use crate::transport::PipeTransport;
 use crate::wait::Side;
 use crate::{CARRIER_NAME, NAME};
@@ -120,7 +120,7 @@ impl Conduit {
         let pages = pipe.size().map_err(failed)? / PAGE;
         let needed = pages_for(fixed.capacity, record);
         if pages < needed {
-            let (pages, needed) = (format!("{pages} pages"), format!("{needed} pages or more"));
+            let (pages, needed) = (of_pages(pages), format!("{} or more", of_pages(needed)));
             return Err(OpenError::mismatch(label, "pipe size", pages, needed));
         }
         let identity = identity_of(NAME, place, &fixed);

@@ -119,15 +119,21 @@ fn widen(pipe: &Pipe, pages: usize) -> io::Result<usize> {
 }
 
 fn too_small(capacity: usize, most: usize) -> Failure {
-    let read = |file| setting(file).map_or_else(|| "unknown".to_owned(), |value| value.to_string());
+    let unknown = || "unknown".to_owned();
+    let (soft, size) = (setting(USER_PAGES), setting(MAX_SIZE));
     let what = format!("a capacity of {capacity} messages cannot be had now: its pipe holds {most} at most");
     let advice = format!(
-        "ask for {most} or fewer, remove pipe queues, or raise fs.pipe-user-pages-soft (now {} pages for all pipes \
-         of a user) or fs.pipe-max-size (now {} bytes for one)",
-        read(USER_PAGES),
-        read(MAX_SIZE)
+        "ask for {most} or fewer, remove pipe queues, or raise fs.pipe-user-pages-soft (now {} for all pipes of a user) \
+         or fs.pipe-max-size (now {} bytes for one)",
+        soft.map_or_else(unknown, of_pages),
+        size.map_or_else(unknown, |size| size.to_string())
     );
     Failure::new(what, Errno::EPERM.into()).with_kind(BackendErrorKind::NoRoom).with_advice(advice)
+}
+
+/// `1 page`, `2 pages`.
+pub(crate) fn of_pages(count: usize) -> String {
+    if count == 1 { "1 page".to_owned() } else { format!("{count} pages") }
 }
 
 fn setting(file: &str) -> Option<usize> {

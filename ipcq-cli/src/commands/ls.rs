@@ -11,28 +11,31 @@ use crate::failure::Failure;
 use crate::output::{print, table};
 
 /// Prints every queue that can be opened, and says on stderr which cannot and why: a broken one must not hide
-/// the others.
+/// the others. The last of these failures is the command's.
 pub(super) fn run(backends: &Backends, format: Format, diagnostics: &Diagnostics) -> Result<(), Failure> {
-    let mut reports = Vec::new();
+    let (mut reports, mut failures) = (Vec::new(), Vec::new());
     for transport in backends.all()? {
         for name in transport.list()? {
             match report(&*transport, &name) {
                 Ok(report) => reports.extend(report),
-                Err(failure) => diagnostics.note(failure.text()),
+                Err(failure) => failures.push(failure),
             }
         }
     }
-    if reports.is_empty() {
+    if reports.is_empty() && failures.is_empty() {
         diagnostics.detail("there are no queues; make one with `ipcq create NAME`");
-        return Ok(());
     }
+    if !reports.is_empty() {
+        print(&shown(&reports, format)?)?;
+    }
+    diagnostics.all_failed(failures)
+}
+
+fn shown(reports: &[Report], format: Format) -> Result<String, Failure> {
     match format {
-        Format::Json => {
-            let lines = reports.iter().map(|report| Ok(report.json()? + "\n"));
-            print(&lines.collect::<Result<String, Failure>>()?)
-        }
-        Format::Prometheus => print(&exposition(&reports)),
-        Format::Text => print(&table(&Report::COLUMNS, &reports.iter().map(Report::row).collect::<Vec<_>>())),
+        Format::Json => reports.iter().map(|report| Ok(report.json()? + "\n")).collect(),
+        Format::Prometheus => Ok(exposition(reports)),
+        Format::Text => Ok(table(&Report::COLUMNS, &reports.iter().map(Report::row).collect::<Vec<_>>())),
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args, diagnostics: &Diagnostics) -> Result<(), Failure>
         Command::Gc => gc::run(&backends, args.format, diagnostics),
         Command::Doctor => doctor::run(&backends, args.format),
         Command::Bench(bench) => bench::run(&backends, bench, args.format, diagnostics),
-        Command::Top(top) => top::run(&backends, top, args.format),
+        Command::Top(top) => top::run(&backends, top, args.format, diagnostics),
         Command::Completions(completions) => shell::completions(completions.shell),
         Command::Man => shell::man(),
         Command::Run(pipeline) => run::run(&backends, pipeline, diagnostics),

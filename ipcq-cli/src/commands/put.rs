@@ -16,6 +16,7 @@ use crate::diagnostics::Diagnostics;
 use crate::failure::Failure;
 use crate::input::{InputError, Messages};
 use crate::progress::Progress;
+use crate::tally::{Tally, hold_interrupts, messages};
 use crate::waiting::at_most;
 
 /// The codec of queues that take any bytes.
@@ -24,12 +25,19 @@ const BYTES: &str = "bytes";
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(backends: &Backends, args: &PutArgs, diagnostics: &Diagnostics) -> Result<(), Failure> {
+    if args.create {
+        // A process that keeps the queue from now on shall not hold signals back.
+        backends.open_or_create(&args.queue, &QueueOptions::new().codec(BYTES))?;
+    }
+    // Before a backend starts threads, which would be ended by them.
+    let interrupts = hold_interrupts()?;
     let channel = open(backends, args)?;
     if channel.identity().auto_close {
         // From now on, and not only from the first message, which may be long in coming.
         channel.register_producer()?;
     }
     let mut putter = Putter::new(&*channel, args.wait, *diagnostics);
+    putter.tally.tell_when_interrupted(interrupts, putter.queue.clone(), *diagnostics, &putter.progress);
     if args.messages.is_empty() {
         putter.put_stdin(args)?;
     } else {
@@ -37,7 +45,7 @@ pub(super) fn run(backends: &Backends, args: &PutArgs, diagnostics: &Diagnostics
         args.messages.iter().map(|message| OsStr::as_bytes(message)).for_each(|message| batch.push(message));
         putter.put(&batch).map_err(|failure| putter.explained(failure))?;
     }
-    diagnostics.detail(&format!("put {} into queue {}", messages(putter.done), putter.queue));
+    diagnostics.detail(&format!("put {} into queue {}", messages(putter.tally.done()), putter.queue));
     if args.close {
         channel.close()?;
         diagnostics.detail(&format!("closed queue {}", putter.queue));
@@ -46,11 +54,7 @@ pub(super) fn run(backends: &Backends, args: &PutArgs, diagnostics: &Diagnostics
 }
 
 fn open(backends: &Backends, args: &PutArgs) -> Result<std::sync::Arc<dyn Channel>, Failure> {
-    let channel = if args.create {
-        backends.open_or_create(&args.queue, &QueueOptions::new().codec(BYTES))?
-    } else {
-        backends.open(&args.queue)?
-    };
+    let channel = backends.open(&args.queue)?;
     let codec = &channel.identity().codec;
     if codec != BYTES && !args.as_is {
         return Err(Failure::failed(format!(
@@ -67,7 +71,7 @@ struct Putter<'a> {
     channel: &'a dyn Channel,
     queue: String,
     wait: WaitArgs,
-    done: u64,
+    tally: Tally,
     diagnostics: Diagnostics,
     /// Whether a long wait is still to be explained.
     explain: bool,
@@ -84,7 +88,7 @@ impl<'a> Putter<'a> {
             channel,
             queue: label(channel),
             wait,
-            done: 0,
+            tally: Tally::default(),
             diagnostics,
             explain,
             is_stream: false,
@@ -113,9 +117,8 @@ impl<'a> Putter<'a> {
     fn put(&mut self, batch: &Batch) -> Result<(), Failure> {
         let mut from = 0;
         while from < batch.len() {
-            let (count, end) = self.channel.put_many(batch, from, Wait::No);
+            let (count, end) = self.put_now(batch, from);
             from += count;
-            self.count(count);
             match end {
                 Ok(()) => {}
                 Err(PutFault::Full | PutFault::Busy) if !self.wait.no_wait => {
@@ -123,7 +126,6 @@ impl<'a> Putter<'a> {
                     let message = batch.get(from).unwrap_or_default();
                     self.put_waiting(message).map_err(|fault| Failure::put(&self.queue, &fault))?;
                     from += 1;
-                    self.count(1);
                 }
                 Err(fault) => return Err(Failure::put(&self.queue, &fault)),
             }
@@ -131,10 +133,22 @@ impl<'a> Putter<'a> {
         Ok(())
     }
 
+    /// Puts what there is room for.
+    fn put_now(&mut self, batch: &Batch, from: usize) -> (usize, Result<(), PutFault>) {
+        let tally = self.tally.clone();
+        let _call = tally.begin();
+        let (count, end) = self.channel.put_many(batch, from, Wait::No);
+        self.tally.add(count);
+        self.show(count);
+        (count, end)
+    }
+
     fn put_waiting(&mut self, message: &[u8]) -> Result<(), PutFault> {
+        let tally = self.tally.clone();
+        let _call = tally.begin();
         let wait = self.wait.timeout.map_or(Wait::Forever, Wait::timeout);
         let first = if self.explain { at_most(wait, SHORT_WAIT) } else { wait };
-        match self.channel.put(&[message], first) {
+        let put = match self.channel.put(&[message], first) {
             Err(PutFault::Timeout) if first != wait => {
                 self.explain = false;
                 let note = format!("queue {} is full; waiting for room", self.queue);
@@ -142,11 +156,15 @@ impl<'a> Putter<'a> {
                 self.channel.put(&[message], wait)
             }
             done => done,
+        };
+        if put.is_ok() {
+            self.tally.add(1);
+            self.show(1);
         }
+        put
     }
 
-    fn count(&mut self, messages: usize) {
-        self.done = self.done.saturating_add(u64::try_from(messages).unwrap_or(u64::MAX));
+    fn show(&mut self, messages: usize) {
         if self.is_stream {
             self.progress.advance(messages);
         }
@@ -154,10 +172,9 @@ impl<'a> Putter<'a> {
 
     /// `failure`, with what went in before it: those messages stay in the queue.
     fn explained(&self, failure: Failure) -> Failure {
-        if self.done == 0 {
-            failure
-        } else {
-            failure.after(&format!("put {}, then stopped", messages(self.done)))
+        match self.tally.done() {
+            0 => failure,
+            done => failure.after(&format!("put {}, then stopped", messages(done))),
         }
     }
 
@@ -175,11 +192,6 @@ impl<'a> Putter<'a> {
             InputError::Read(_) => format!("{error}; nothing more went into queue {queue}"),
         })
     }
-}
-
-/// `1 message`, `2 messages`.
-pub(super) fn messages(count: u64) -> String {
-    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
 }
 
 /// stdin without a buffer in between: a read returns what is there.

@@ -6,16 +6,12 @@ use crate::failure::Failure;
 
 /// Removes each queue that it can; the last failure is the command's, and the others are said before it.
 pub(super) fn run(backends: &Backends, queues: &[String], diagnostics: &Diagnostics) -> Result<(), Failure> {
-    let mut failed: Option<Failure> = None;
+    let mut failures = Vec::new();
     for queue in queues {
         match backends.remove(queue) {
             Ok(removed) => diagnostics.detail(&format!("removed queue {removed}")),
-            Err(failure) => {
-                if let Some(earlier) = failed.replace(failure) {
-                    diagnostics.failure(&earlier);
-                }
-            }
+            Err(failure) => failures.push(failure),
         }
     }
-    failed.map_or(Ok(()), Err)
+    diagnostics.all_failed(failures)
 }

@@ -117,12 +117,18 @@ fn ls_shows_the_others_beside_a_broken_file(sandbox: &Sandbox) {
     sandbox.ipcq("create a").done().succeeds();
     sandbox.ipcq("create c").done().succeeds();
     break_queue(sandbox, "b", b"this is no queue");
-    let done = sandbox.ipcq("ls").done().succeeds();
+    let done = sandbox.ipcq("ls").done().fails(2, &[&sandbox.label("b")]);
     let firsts: Vec<_> =
         done.stdout().lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect();
     assert_eq!(firsts, ["name", "a", "c"]);
     assert_eq!(done.stderr().lines().count(), 1, "{done}");
     assert!(done.stderr().contains(&sandbox.label("b")), "{done}");
+    let done = sandbox.ipcq("top --once").done().fails(2, &[&sandbox.label("b")]);
+    let stdout = done.stdout();
+    let firsts: Vec<_> = stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(firsts, ["name", "a", "c"]);
+    sandbox.ipcq("rm a c").done().says_nothing();
+    sandbox.ipcq("ls").done().fails(2, &[&sandbox.label("b")]).prints_nothing();
 }
 
 fn a_file_that_is_no_queue_is_refused_and_can_be_removed(sandbox: &Sandbox) {

@@ -8,6 +8,7 @@ use ipcq_pipe::PipeTransport;
 use ipcq_shm::ShmTransport;
 use ipcq_zmq::ZmqTransport;
 use nix::pty::openpty;
+use nix::sys::signal::Signal;
 
 use crate::support::Sandbox;
 
@@ -23,6 +24,7 @@ on_every_transport! {
     each_message_has_all_of_its_time,
     a_putter_waits_for_room,
     a_long_wait_is_explained_once_on_a_terminal,
+    an_interrupted_put_says_how_many_went_in,
     closing_wakes_a_putter_that_waits,
     a_queue_is_made_on_request,
     the_queue_is_closed_on_request,
@@ -141,6 +143,26 @@ fn a_long_wait_is_explained_once_on_a_terminal(sandbox: &Sandbox) {
     let mut more = String::new();
     let _ = said.read_to_string(&mut more);
     assert_eq!(more, "");
+}
+
+fn an_interrupted_put_says_how_many_went_in(sandbox: &Sandbox) {
+    sandbox.ipcq("create jobs --capacity 2").done().succeeds();
+    let putter = sandbox.ipcq("put jobs a b c").start();
+    sandbox.await_putters("jobs", 1);
+    putter.signal(Signal::SIGINT);
+    let done = putter.end();
+    assert_eq!(done.signal(), Some(Signal::SIGINT as i32), "{done}");
+    assert!(done.stderr().contains("put 2 messages") && done.stderr().contains("the next"), "{done}");
+    sandbox.ipcq("get jobs --all").done().prints("a\nb\n");
+    let mut stream = sandbox.ipcq("put fresh --create").start();
+    stream.feed(b"a\n");
+    while sandbox.ipcq("get fresh --timeout 10s").done().code() != Some(0) {}
+    stream.signal(Signal::SIGTERM);
+    let done = stream.end();
+    assert_eq!(done.signal(), Some(Signal::SIGTERM as i32), "{done}");
+    assert!(done.stderr().contains("put 1 message ") && !done.stderr().contains("the next"), "{done}");
+    // Who keeps the queue was not held back from anything.
+    sandbox.ipcq("rm jobs fresh").done().says_nothing();
 }
 
 fn closing_wakes_a_putter_that_waits(sandbox: &Sandbox) {

@@ -196,7 +196,8 @@ pub trait SharedQueue: Reclaim + fmt::Debug {
         if !self.words().is_removed() {
             return Ok(value);
         }
-        Err(BackendError::new(BackendErrorKind::Gone, &self.body().identity, "it was removed"))
+        let gone = BackendError::new(BackendErrorKind::Gone, &self.body().identity, "it was removed");
+        Err(gone.with_advice("make it again to go on"))
     }
 
     /// What an error says of a queue whose words make no sense.

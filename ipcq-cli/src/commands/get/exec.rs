@@ -15,9 +15,9 @@ use nix::unistd::{AccessFlags, access};
 
 use super::terms::Terms;
 use crate::backend::label;
-use crate::commands::put::messages;
 use crate::diagnostics::Diagnostics;
 use crate::failure::Failure;
+use crate::tally::messages;
 
 /// What stands for the message in an argument.
 const PLACE: &[u8] = b"{}";

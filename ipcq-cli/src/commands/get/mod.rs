@@ -9,13 +9,13 @@ use std::time::Duration;
 use ipcq_core::{Batch, Channel, DeliveryTag, GetFault, Limit, Wait};
 
 use self::terms::Terms;
-use super::put::messages;
 use crate::args::{Framing, GetArgs};
 use crate::backend::{Backends, label};
 use crate::closed_stdout;
 use crate::diagnostics::Diagnostics;
 use crate::failure::{Failure, Status};
 use crate::output::{AHEAD, Output, Unwritten};
+use crate::tally::messages;
 use crate::waiting::at_most;
 
 /// How many messages are taken at once: with their delimiters they stay near [`AHEAD`] bytes.

@@ -3,8 +3,8 @@
 use ipcq_core::{GetFault, Wait};
 
 use crate::args::{AmountArgs, WaitArgs};
-use crate::commands::put::messages;
 use crate::failure::Failure;
+use crate::tally::messages;
 
 /// What the user wants.
 #[derive(Clone, Copy, Debug)]

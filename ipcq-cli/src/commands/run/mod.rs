@@ -22,12 +22,12 @@ use nix::sys::signal::Signal;
 use self::guard::Group;
 pub(super) use self::guard::watch;
 use self::hands::Hands;
-use super::put::messages;
 use crate::args::RunArgs;
 use crate::backend::Backends;
 use crate::diagnostics::Diagnostics;
 use crate::failure::Failure;
 use crate::signals::Interrupts;
+use crate::tally::messages;
 
 /// How long commands have to end that were asked to.
 const GRACE: Duration = Duration::from_secs(2);

@@ -16,7 +16,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, Ke
 use self::sample::{Monitor, Row};
 use crate::args::{Format, TopArgs};
 use crate::backend::Backends;
-use crate::diagnostics::wants_colours;
+use crate::diagnostics::{Diagnostics, wants_colours};
 use crate::failure::Failure;
 use crate::output::{print, table};
 use crate::signals::Interrupts;
@@ -28,13 +28,20 @@ const ONCE: Duration = Duration::from_millis(250);
 /// How often it is noticed that somebody wants an end.
 const ATTENTION: Duration = Duration::from_millis(50);
 
-pub(super) fn run(backends: &Backends, args: &TopArgs, format: Format) -> Result<(), Failure> {
+pub(super) fn run(
+    backends: &Backends,
+    args: &TopArgs,
+    format: Format,
+    diagnostics: &Diagnostics,
+) -> Result<(), Failure> {
     let mut monitor = Monitor::new(backends, &args.queues);
     monitor.check()?;
     if args.once {
         monitor.look()?;
         thread::sleep(ONCE);
-        return print(&printed(&monitor.look()?, format)?);
+        let look = monitor.look()?;
+        print(&printed(&look.rows, format)?)?;
+        return diagnostics.all_failed(look.failures);
     }
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Failure::failed("top draws on a terminal, and this is none; print it once with --once"));
@@ -70,9 +77,9 @@ fn watch(
     let failed = |error| Failure::system("the terminal cannot be used", &error);
     let colours = wants_colours();
     loop {
-        let rows = monitor.look()?;
+        let look = monitor.look()?;
         let next = Instant::now() + INTERVAL;
-        terminal.draw(|frame| view::draw(frame, &rows, colours)).map_err(failed)?;
+        terminal.draw(|frame| view::draw(frame, &look, colours)).map_err(failed)?;
         while Instant::now() < next {
             if let Ok(signal) = asked.try_recv() {
                 return Err(Failure::interrupted(signal));
@@ -81,7 +88,7 @@ fn watch(
                 match event::read().map_err(failed)? {
                     Event::Key(key) if ends(key) => return Ok(()),
                     Event::Resize(..) => {
-                        terminal.draw(|frame| view::draw(frame, &rows, colours)).map_err(failed)?;
+                        terminal.draw(|frame| view::draw(frame, &look, colours)).map_err(failed)?;
                     }
                     _ => {}
                 }

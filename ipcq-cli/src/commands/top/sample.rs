@@ -31,6 +31,16 @@ pub(super) struct Row {
     pub(super) depths: Vec<u64>,
 }
 
+/// All queues at one look.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) rows: Vec<Row>,
+    /// Why others could not be looked at.
+    pub(super) failures: Vec<Failure>,
+}
+
+type Channels = Vec<Arc<dyn Channel>>;
+
 /// What is remembered of a queue.
 struct History {
     at: Instant,
@@ -62,26 +72,40 @@ impl<'a> Monitor<'a> {
     ///
     /// They are opened for the look only: a queue may end with the last process that has it, and that must not be one
     /// that only watches.
-    pub(super) fn look(&mut self) -> Result<Vec<Row>, Failure> {
-        let channels = self.channels()?;
-        let rows: Vec<Row> = channels.iter().filter_map(|channel| self.row(&**channel).ok()).collect();
+    pub(super) fn look(&mut self) -> Result<Look, Failure> {
+        let (channels, mut failures) = self.channels()?;
+        let mut rows = Vec::new();
+        for channel in &channels {
+            match self.row(&**channel) {
+                Ok(row) => rows.push(row),
+                Err(error) if error.is_gone() => {}
+                Err(error) => failures.push(error.into()),
+            }
+        }
         let there = |incarnation: &u128| {
             channels.iter().any(|channel| channel.identity().incarnation == *incarnation)
         };
         self.known.retain(|incarnation, _| there(incarnation));
-        Ok(rows)
+        Ok(Look { rows, failures })
     }
 
-    fn channels(&self) -> Result<Vec<Arc<dyn Channel>>, Failure> {
+    /// Those that could be opened, and why others could not. One that was removed meanwhile is neither.
+    fn channels(&self) -> Result<(Channels, Vec<Failure>), Failure> {
         if !self.wanted.is_empty() {
-            return Ok(self.wanted.iter().filter_map(|queue| self.backends.open(queue).ok()).collect());
+            let opened = self.wanted.iter().filter_map(|queue| self.backends.open(queue).ok());
+            return Ok((opened.collect(), Vec::new()));
         }
-        let mut channels = Vec::new();
+        let (mut channels, mut failures) = (Vec::new(), Vec::new());
         for transport in self.backends.all()? {
-            let names = transport.list()?;
-            channels.extend(names.iter().filter_map(|name| transport.open(name).ok()));
+            for name in transport.list()? {
+                match transport.open(&name) {
+                    Ok(channel) => channels.push(channel),
+                    Err(error) if error.is_missing() => {}
+                    Err(error) => failures.push(error.into()),
+                }
+            }
         }
-        Ok(channels)
+        Ok((channels, failures))
     }
 
     fn row(&mut self, channel: &dyn Channel) -> Result<Row, BackendError> {

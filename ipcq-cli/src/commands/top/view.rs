@@ -7,7 +7,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, RenderDirection, Sparkline};
 
-use super::sample::Row;
+use super::sample::{Look, Row};
 
 /// What stands over the columns, and how wide they are; the name takes what it needs, and the graph the rest.
 const COLUMNS: [(&str, u16); 7] =
@@ -18,7 +18,8 @@ const WIDEST_NAME: usize = 24;
 const NARROWEST_GRAPH: u16 = 8;
 
 /// Draws everything.
-pub(super) fn draw(frame: &mut Frame<'_>, rows: &[Row], colours: bool) {
+pub(super) fn draw(frame: &mut Frame<'_>, look: &Look, colours: bool) {
+    let rows = &look.rows;
     let [title, head, body, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
@@ -43,7 +44,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, rows: &[Row], colours: bool) {
         0 => String::new(),
         more => format!("; {more} more, for which the terminal has too few lines"),
     };
-    frame.render_widget(Line::styled(format!("q: quit{more}"), Modifier::DIM), foot);
+    let unopened = match look.failures.len() {
+        0 => String::new(),
+        count => format!("; {count} cannot be opened, see `ipcq ls`"),
+    };
+    frame.render_widget(Line::styled(format!("q: quit{more}{unopened}"), Modifier::DIM), foot);
 }
 
 fn draw_row(frame: &mut Frame<'_>, row: &Row, areas: &[Rect], colours: bool) {

@@ -60,6 +60,13 @@ impl Done {
         self.prints("")
     }
 
+    /// There is nothing on stdout.
+    #[track_caller]
+    pub(crate) fn prints_nothing(self) -> Self {
+        assert!(self.stdout().is_empty(), "should print nothing\n{self}");
+        self
+    }
+
     /// It ends with `status`, and one line on stderr that has all of `words` says why.
     #[track_caller]
     pub(crate) fn fails(self, status: i32, words: &[&str]) -> Self {
