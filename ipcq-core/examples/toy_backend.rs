@@ -10,14 +10,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ipcq_core::{
-    BackendError, BackendErrorKind, Capabilities, Channel, CreateError, GetFault, Identity, Lifetime,
-    OpenError, PutFault, Queue, QueueAddress, QueueName, QueueOptions, RemoveError, Stat, Transport, Wait,
-    register_transport,
+    BackendError, Capabilities, Channel, CreateError, GetFault, Identity, Lifetime, OpenError, PutFault,
+    Queue, QueueName, QueueOptions, RemoveError, Side, Stat, Transport, Wait, register_transport,
 };
 
 const NAME: &str = "toy";
-
-/// All queues with a name, so that a handle inside a message is found.
+/// All queues with a name, by place, so that a handle inside a message is found.
 static TOYS: Mutex<BTreeMap<(PathBuf, QueueName), Arc<Toy>>> = Mutex::new(BTreeMap::new());
 /// Tells queues, and places for them, from all others.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -33,16 +31,12 @@ struct Toy {
     change: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     messages: VecDeque<Vec<u8>>,
-    closed: bool,
     removed: bool,
-    puts: u64,
-    bytes_put: u64,
-    /// Calls that sleep, and all that ever did: of putters and of getters.
-    waiting: [usize; 2],
-    waits: [u64; 2],
+    /// What is known of it; whether it is closed is here.
+    stat: Stat,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,39 +45,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Toy {
     fn existing(&self) -> Result<MutexGuard<'_, State>, BackendError> {
-        let state = lock(&self.state);
-        if state.removed { Err(self.error(BackendErrorKind::Gone, "it was removed")) } else { Ok(state) }
-    }
-
-    fn error(&self, kind: BackendErrorKind, what: &str) -> BackendError {
-        BackendError::new(kind, &self.identity, what.to_owned())
+        Some(lock(&self.state)).filter(|state| !state.removed).ok_or_else(|| self.identity.gone())
     }
 
     /// Waits until `ready`; nothing when `wait` is over first.
-    fn wait(&self, wait: Wait, side: usize, ready: impl Fn(&State) -> bool) -> Option<MutexGuard<'_, State>> {
+    fn wait(&self, side: Side, wait: Wait, ready: impl Fn(&State) -> bool) -> Option<MutexGuard<'_, State>> {
         let mut state = lock(&self.state);
-        if !ready(&state) && !wait.is_over() {
-            state.waits[side] += 1;
-        }
-        while !ready(&state) {
-            if wait.is_over() {
-                return None;
-            }
+        let mut sleeps = 0;
+        while !ready(&state) && !wait.is_over() {
+            let (waiting, slept) = state.stat.waits_mut(side);
+            (*waiting, *slept, sleeps) = (*waiting + 1, *slept + u64::from(sleeps == 0), sleeps + 1);
             let left = wait.remaining().unwrap_or(Duration::from_secs(3600));
-            state.waiting[side] += 1;
             state = self.change.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-            state.waiting[side] -= 1;
+            *state.stat.waits_mut(side).0 -= 1;
         }
-        Some(state)
-    }
-
-    fn end(&self, mut state: MutexGuard<'_, State>, removed: bool) {
-        state.closed = true;
-        if removed {
-            state.removed = true;
-            state.messages.clear();
-        }
-        self.change.notify_all();
+        Some(state).filter(|state| ready(state))
     }
 }
 
@@ -93,79 +69,60 @@ impl Channel for Toy {
     }
 
     fn put(&self, parts: &[&[u8]], wait: Wait) -> Result<(), PutFault> {
-        let (len, max) = (parts.iter().map(|part| part.len()).sum(), self.identity.max_message);
-        if len > max {
-            return Err(PutFault::TooLong { len, max });
-        }
-        let mut message = Vec::new();
-        message
-            .try_reserve_exact(len)
-            .map_err(|_| self.error(BackendErrorKind::NoRoom, "there is no memory"))?;
-        parts.iter().for_each(|part| message.extend_from_slice(part));
-        let ready = |state: &State| state.closed || state.messages.len() < self.identity.capacity;
-        let no_time = if wait == Wait::No { PutFault::Full } else { PutFault::Timeout };
-        let mut state = self.wait(wait, 0, ready).ok_or(no_time)?;
-        if state.closed {
+        let message = self.identity.gather(parts)?;
+        let ready = |state: &State| state.stat.closed || state.messages.len() < self.identity.capacity;
+        let mut state = self.wait(Side::Put, wait, ready).ok_or(PutFault::no_room_in(wait))?;
+        if state.stat.closed {
             return Err(PutFault::Closed);
         }
+        let stat = &mut state.stat;
+        (stat.puts, stat.bytes_put) = (stat.puts + 1, stat.bytes_put + message.len() as u64);
         state.messages.push_back(message);
-        (state.puts, state.bytes_put) = (state.puts + 1, state.bytes_put + len as u64);
+        state.stat.len = state.messages.len();
         self.change.notify_all();
         Ok(())
     }
 
     fn get(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
-        let no_time = if wait == Wait::No { GetFault::Empty } else { GetFault::Timeout };
-        let mut state =
-            self.wait(wait, 1, |state| state.closed || !state.messages.is_empty()).ok_or(no_time)?;
+        let ready = |state: &State| state.stat.closed || !state.messages.is_empty();
+        let mut state = self.wait(Side::Get, wait, ready).ok_or(GetFault::no_message_in(wait))?;
         *message = state.messages.pop_front().ok_or(GetFault::Closed)?;
+        (state.stat.gets, state.stat.len) = (state.stat.gets + 1, state.messages.len());
         self.change.notify_all();
         Ok(())
     }
 
-    fn len(&self) -> Result<usize, BackendError> {
-        Ok(self.existing()?.messages.len())
-    }
-
-    fn is_closed(&self) -> Result<bool, BackendError> {
-        Ok(self.existing()?.closed)
-    }
-
     fn close(&self) -> Result<(), BackendError> {
-        self.end(self.existing()?, false);
+        self.existing()?.stat.closed = true;
+        self.change.notify_all();
         Ok(())
     }
 
     fn stat(&self) -> Result<Stat, BackendError> {
-        let state = self.existing()?;
-        let mut stat = Stat::new(state.messages.len(), state.closed, "this process".to_owned());
-        (stat.puts, stat.gets) = (state.puts, state.puts - state.messages.len() as u64);
-        (stat.bytes_put, [stat.put_waits, stat.get_waits]) = (state.bytes_put, state.waits);
-        [stat.waiting_putters, stat.waiting_getters] = state.waiting;
-        Ok(stat)
+        Ok(self.existing()?.stat.clone())
     }
 }
 
 impl ToyTransport {
-    fn new() -> Self {
-        register_transport(NAME, |address: &QueueAddress| {
-            Self(address.directory().to_owned()).open(address.name())
-        });
-        Self(PathBuf::from(format!("toy-{}", NUMBER.fetch_add(1, Ordering::Relaxed))))
-    }
-
     fn make(&self, name: Option<&QueueName>, options: &QueueOptions) -> Result<Arc<Toy>, CreateError> {
         let capacity = options.settle(NAME, &self.capabilities())?;
-        let incarnation = NUMBER.fetch_add(1, Ordering::Relaxed).into();
-        let identity = Identity::new(
-            NAME,
-            name.map(|name| (name.clone(), self.0.clone())),
-            incarnation,
-            capacity,
-            options,
-        );
-        Ok(Arc::new(Toy { identity, state: Mutex::default(), change: Condvar::new() }))
+        let place = name.map(|name| (name.clone(), self.0.clone()));
+        let identity = Identity::new(NAME, place, number().into(), capacity, options);
+        let stat = Stat::new(0, false, "this process".to_owned());
+        let state = Mutex::new(State { messages: VecDeque::new(), removed: false, stat });
+        Ok(Arc::new(Toy { identity, state, change: Condvar::new() }))
     }
+}
+
+impl Default for ToyTransport {
+    fn default() -> Self {
+        register_transport(NAME, |address| Self(address.directory().into()).open(address.name()));
+        Self(PathBuf::from(format!("toy-{}", number())))
+    }
+}
+
+fn number() -> u64 {
+    NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Transport for ToyTransport {
@@ -191,14 +148,16 @@ impl Transport for ToyTransport {
 
     fn open(&self, name: &QueueName) -> Result<Arc<dyn Channel>, OpenError> {
         let toy = lock(&TOYS).get(&(self.0.clone(), name.clone())).cloned();
-        toy.map(|toy| toy as Arc<dyn Channel>)
-            .ok_or_else(|| OpenError::missing(format_args!("{NAME}:{name}")))
+        Ok(toy.ok_or_else(|| OpenError::missing(format_args!("{NAME}:{name}")))?)
     }
 
     fn remove(&self, name: &QueueName) -> Result<(), RemoveError> {
         let toy = lock(&TOYS).remove(&(self.0.clone(), name.clone()));
         let toy = toy.ok_or_else(|| RemoveError::missing(format_args!("{NAME}:{name}")))?;
-        toy.end(lock(&toy.state), true);
+        let mut state = lock(&toy.state);
+        (state.removed, state.stat.closed) = (true, true);
+        state.messages.clear();
+        toy.change.notify_all();
         Ok(())
     }
 
@@ -208,32 +167,12 @@ impl Transport for ToyTransport {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let toy = ToyTransport::new();
+    let toy = ToyTransport::default();
     let jobs = Queue::<String>::create(&toy, "jobs", &QueueOptions::new().capacity(2))?;
     jobs.put("sweep".to_owned())?;
     assert_eq!(Queue::<String>::open(&toy, "jobs")?.get()?, "sweep");
-    Queue::<String>::remove(&toy, "jobs")?;
-    Ok(())
+    Ok(Queue::<String>::remove(&toy, "jobs")?)
 }
 
 #[cfg(test)]
-mod conformance {
-    use super::ToyTransport;
-
-    #[derive(Debug)]
-    struct Toys(ToyTransport);
-
-    impl ipcq_core::conformance::Harness for Toys {
-        type Transport = ToyTransport;
-
-        fn new() -> Self {
-            Self(ToyTransport::new())
-        }
-
-        fn transport(&self) -> &ToyTransport {
-            &self.0
-        }
-    }
-
-    ipcq_core::conformance_suite!(Toys);
-}
+ipcq_core::conformance_suite!(ipcq_core::conformance::InProcess<ToyTransport>);

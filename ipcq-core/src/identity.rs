@@ -1,10 +1,12 @@
 //! What is fixed when a queue is made.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::address::QueueAddress;
+use crate::error::{BackendError, BackendErrorKind, PutFault};
 use crate::name::QueueName;
 use crate::options::QueueOptions;
 
@@ -69,6 +71,37 @@ impl Identity {
             lease: options.lease_time(),
             reached_at: None,
         }
+    }
+
+    /// One message of `parts`, for a backend that keeps messages in memory of its own.
+    ///
+    /// # Errors
+    /// [`PutFault::TooLong`] above the queue's limit, and [`BackendErrorKind::NoRoom`] where there is no memory for it.
+    pub fn gather(&self, parts: &[&[u8]]) -> Result<Vec<u8>, PutFault> {
+        let (len, max) =
+            (parts.iter().map(|part| part.len()).fold(0, usize::saturating_add), self.max_message);
+        if len > max {
+            return Err(PutFault::TooLong { len, max });
+        }
+        let mut message = Vec::new();
+        message.try_reserve_exact(len).map_err(|error| self.no_memory(error))?;
+        parts.iter().for_each(|part| message.extend_from_slice(part));
+        Ok(message)
+    }
+
+    /// That this process has no memory for a message.
+    pub(crate) fn no_memory(&self, error: TryReserveError) -> BackendError {
+        let what = "the memory for a message could not be had";
+        BackendError::new(BackendErrorKind::NoRoom, self, what)
+            .with_advice("free some and try again")
+            .with_source(error)
+    }
+
+    /// That the queue was removed.
+    #[must_use]
+    pub fn gone(&self) -> BackendError {
+        BackendError::new(BackendErrorKind::Gone, self, "it was removed")
+            .with_advice("make it again to go on")
     }
 
     /// Where another process finds this queue; `None` for an anonymous one.

@@ -159,9 +159,29 @@
 //! # Writing a backend
 //!
 //! A backend implements [`Transport`], which makes and finds queues, and [`Channel`], which is one queue of
-//! bytes; both are object-safe, so a program can choose at run time. It calls [`register_transport`] so that
-//! handles inside messages find it. What several backends need of the operating system is behind the feature
-//! `os`.
+//! bytes; both are object-safe, so a program can choose at run time. What several backends need of the operating
+//! system is behind the feature `os`. `examples/toy_backend.rs` is a whole one. Its steps:
+//!
+//! 1. *Make a queue.* [`QueueOptions::settle`] checks what was asked for against your [`Capabilities`] and says the capacity
+//!    ([`settle_anonymous`](QueueOptions::settle_anonymous) for a queue without a name, if you offer dead letters).
+//!    [`Identity::new`] keeps it, with the queue's name and its directory, and with an incarnation, a number that no other
+//!    queue ever had. Where the name is taken, say [`CreateError::exists`].
+//! 2. *Find it.* [`Transport::open`] says [`OpenError::missing`], and [`Transport::remove`] [`RemoveError::missing`], where there
+//!    is none. [`Transport::list`] is sorted. Call [`register_transport`] whenever a transport is made, so that a handle inside
+//!    a message opens: it gives you the directory and the name back.
+//! 3. *Put.* [`Identity::gather`] checks the length before anything else, and makes one message of the parts. Wait until there
+//!    is room or the queue is closed; closed counts first. If `wait` is over before, say [`PutFault::no_room_in`] it.
+//! 4. *Get.* Wait until there is a message or the queue is closed. A message counts first: a closed queue is drained, and then
+//!    says [`GetFault::Closed`]. If `wait` is over before, say [`GetFault::no_message_in`] it. Where the
+//!    caller's buffer must grow, a failure to is an error, and the message stays.
+//! 5. *Wait.* [`Wait::is_over`] and [`Wait::remaining`] are all you need. Look at the queue once even if the wait is over.
+//!    Who sleeps is counted in [`Stat`], at the time and for ever ([`Stat::waits_mut`]): the suite waits
+//!    for others to be asleep by looking there.
+//! 6. *End.* [`Channel::close`] wakes everyone. Removing closes, wakes everyone, and forgets the messages; then
+//!    observers and `close` say [`Identity::gone`], puts and gets `Closed`.
+//!
+//! Then give it to the suite: `ipcq_core::conformance_suite!(ipcq_core::conformance::InProcess<MyTransport>);`, with the feature
+//! `conformance`.
 //!
 //! # The contract
 //!

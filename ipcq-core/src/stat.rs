@@ -1,5 +1,7 @@
 //! What is known of a queue, for people to read.
 
+use crate::readiness::Side;
+
 /// Everything that is known of a queue, for people to read. Each number is exact at an instant inside the call,
 /// not all at the same one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,14 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// The counts of calls on `side` that wait, and of those that ever slept: for a backend that keeps its counts here.
+    pub const fn waits_mut(&mut self, side: Side) -> (&mut usize, &mut u64) {
+        match side {
+            Side::Put => (&mut self.waiting_putters, &mut self.put_waits),
+            Side::Get => (&mut self.waiting_getters, &mut self.get_waits),
+        }
+    }
+
     /// The numbers of a queue with `len` messages, with nothing in flight, nobody waiting and no storage.
     #[must_use]
     pub fn new(len: usize, closed: bool, location: String) -> Self {

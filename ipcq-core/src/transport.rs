@@ -189,18 +189,6 @@ pub trait Channel: fmt::Debug + Send + Sync {
     /// closed and drained; nothing was taken in each case.
     fn get(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault>;
 
-    /// How many messages are in the queue at an instant inside the call. Never waits for another participant.
-    ///
-    /// # Errors
-    /// When the queue is gone or damaged.
-    fn len(&self) -> Result<usize, BackendError>;
-
-    /// Whether the queue is closed at an instant inside the call. Never waits for another participant.
-    ///
-    /// # Errors
-    /// When the queue is gone or damaged.
-    fn is_closed(&self) -> Result<bool, BackendError>;
-
     /// Closes the queue for everyone: puts that take effect later fail with `Closed`, gets drain what is there.
     /// Closing twice is no error. Never waits for another participant.
     ///
@@ -208,11 +196,29 @@ pub trait Channel: fmt::Debug + Send + Sync {
     /// When the queue is gone or damaged.
     fn close(&self) -> Result<(), BackendError>;
 
-    /// Everything that is known of the queue, for people to read.
+    /// Everything that is known of the queue, for people to read. Never waits for another participant.
     ///
     /// # Errors
     /// When the queue is gone or damaged.
     fn stat(&self) -> Result<Stat, BackendError>;
+
+    /// How many messages are in the queue at an instant inside the call. Never waits for another participant. The default
+    /// asks [`stat`](Self::stat).
+    ///
+    /// # Errors
+    /// When the queue is gone or damaged.
+    fn len(&self) -> Result<usize, BackendError> {
+        self.stat().map(|stat| stat.len)
+    }
+
+    /// Whether the queue is closed at an instant inside the call. Never waits for another participant. The default asks
+    /// [`stat`](Self::stat).
+    ///
+    /// # Errors
+    /// When the queue is gone or damaged.
+    fn is_closed(&self) -> Result<bool, BackendError> {
+        self.stat().map(|stat| stat.closed)
+    }
 
     /// Registers this handle, and so its process, as a producer, which its first put does by itself. A process is
     /// one producer while any of its handles is registered. What a queue made with `auto_close` counts; without

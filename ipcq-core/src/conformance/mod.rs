@@ -1,7 +1,8 @@
 //! The conformance suite: what every queue promises, checked on any backend.
 //!
 //! A backend implements [`Harness`] in its tests (or, where its queues are files in a directory, says by
-//! [`DirectoryBackend`] how they are reached) and writes `ipcq_core::conformance_suite!(MyHarness);` at the top level of
+//! [`DirectoryBackend`] how they are reached; where they never leave their process, [`InProcess`] is all it needs) and
+//! writes `ipcq_core::conformance_suite!(MyHarness);` at the top level of
 //! a test file. That makes one `#[test]` per behaviour, named after the clause of the contract that it
 //! checks, so a failure names clause and backend. Cases that need a second process start the test program once
 //! more, to run the test `helper_process`; where no second process can reach a queue they check that passing it on
@@ -21,6 +22,7 @@ pub mod handles;
 mod helper;
 pub mod holders;
 mod in_directory;
+mod in_process;
 pub mod joining;
 pub mod life;
 pub mod limits;
@@ -41,6 +43,7 @@ use crate::{Channel, Transport};
 
 pub use helper::helper_process;
 pub use in_directory::{DirectoryBackend, InDirectory};
+pub use in_process::InProcess;
 pub use stage::Stage;
 pub use suite::path_of_test;
 pub use watchdog::Watchdog;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::backend::BackendError;
+use crate::Wait;
 
 /// Why a channel did not put a message. Nothing was put.
 #[derive(Debug)]
@@ -27,6 +28,14 @@ pub enum PutFault {
     Backend(BackendError),
 }
 
+impl PutFault {
+    /// What a put says for which there was no room until `wait` was over.
+    #[must_use]
+    pub const fn no_room_in(wait: Wait) -> Self {
+        if matches!(wait, Wait::No) { Self::Full } else { Self::Timeout }
+    }
+}
+
 /// Why a channel did not get a message. Nothing was taken.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -41,6 +50,14 @@ pub enum GetFault {
     Closed,
     /// The backend failed.
     Backend(BackendError),
+}
+
+impl GetFault {
+    /// What a get says for which there was no message until `wait` was over.
+    #[must_use]
+    pub const fn no_message_in(wait: Wait) -> Self {
+        if matches!(wait, Wait::No) { Self::Empty } else { Self::Timeout }
+    }
 }
 
 /// Why a channel did not acknowledge a delivery, or give it back. Nothing was changed.

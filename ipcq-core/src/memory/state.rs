@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::deliveries::Held;
 use super::{Space, lock};
 use crate::deadline::Wait;
-use crate::error::{BackendError, BackendErrorKind, GetFault, PutFault};
+use crate::error::{BackendError, GetFault, PutFault};
 use crate::identity::Identity;
 use crate::name::QueueName;
 use crate::stat::Stat;
@@ -73,11 +73,7 @@ impl Shared {
     }
 
     pub(super) fn put(&self, parts: &[&[u8]], wait: Wait) -> Result<(), PutFault> {
-        let (len, max) = (total(parts), self.identity.max_message);
-        if len > max {
-            return Err(PutFault::TooLong { len, max });
-        }
-        let message = joined(parts, len).map_err(|error| self.no_room(error))?;
+        let message = self.identity.gather(parts)?;
         let state = lock(&self.state);
         let capacity = self.identity.capacity;
         let mut state = self
@@ -88,7 +84,7 @@ impl Shared {
                 |state| &mut state.putters,
                 |state| state.closed || state.occupied() < capacity,
             )
-            .ok_or(if wait == Wait::No { PutFault::Full } else { PutFault::Timeout })?;
+            .ok_or(PutFault::no_room_in(wait))?;
         if state.closed {
             return Err(PutFault::Closed);
         }
@@ -122,7 +118,7 @@ impl Shared {
             |state| &mut state.getters,
             |state| !state.messages.is_empty() || state.closed && state.held.is_empty(),
         )
-        .ok_or(if wait == Wait::No { GetFault::Empty } else { GetFault::Timeout })
+        .ok_or(GetFault::no_message_in(wait))
     }
 
     /// Puts a message if there is room for it now; else hands it back.
@@ -204,8 +200,7 @@ impl Shared {
     pub(super) fn existing(&self) -> Result<MutexGuard<'_, State>, BackendError> {
         let state = lock(&self.state);
         if state.removed {
-            let gone = BackendError::new(BackendErrorKind::Gone, &self.identity, "it was removed");
-            return Err(gone.with_advice("make it again to go on"));
+            return Err(self.identity.gone());
         }
         Ok(state)
     }
@@ -236,10 +231,7 @@ impl Shared {
     }
 
     pub(super) fn no_room(&self, error: TryReserveError) -> BackendError {
-        let what = "the memory for a message could not be had";
-        BackendError::new(BackendErrorKind::NoRoom, &self.identity, what)
-            .with_advice("free some and try again")
-            .with_source(error)
+        self.identity.no_memory(error)
     }
 }
 
@@ -288,19 +280,6 @@ fn sleep<'s>(
         None => signal.wait(state).unwrap_or_else(PoisonError::into_inner),
         Some(left) => signal.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
     }
-}
-
-fn total(parts: &[&[u8]]) -> usize {
-    parts.iter().map(|part| part.len()).fold(0, usize::saturating_add)
-}
-
-fn joined(parts: &[&[u8]], len: usize) -> Result<Vec<u8>, TryReserveError> {
-    let mut message = Vec::new();
-    message.try_reserve_exact(len)?;
-    for part in parts {
-        message.extend_from_slice(part);
-    }
-    Ok(message)
 }
 
 fn byte_count(len: usize) -> u64 {

@@ -196,8 +196,7 @@ pub trait SharedQueue: Reclaim + fmt::Debug {
         if !self.words().is_removed() {
             return Ok(value);
         }
-        let gone = BackendError::new(BackendErrorKind::Gone, &self.body().identity, "it was removed");
-        Err(gone.with_advice("make it again to go on"))
+        Err(self.body().identity.gone())
     }
 
     /// What an error says of a queue whose words make no sense.

@@ -67,11 +67,28 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     ))
 }
 
+/// On a narrow screen the pictures and the tables scroll, each by itself: made smaller, nobody could read them. The
+/// pictures have light colours of their own, which a dark page replaces.
+const STYLE: &str = "\
+:root { color-scheme: light dark }
+body { font-family: sans-serif; margin: 1.5em; background: white; color: black }
+div, pre { overflow-x: auto }
+@media (max-width: 600px) { body { margin: 0.5em } }
+@media (prefers-color-scheme: dark) {
+  body { background: #16181c; color: #e6e6e6 }
+  svg > rect { fill: #16181c }
+  svg text { fill: #e6e6e6 }
+  svg [stroke='#ddd'] { stroke: #444 }
+  svg [stroke='#0072b2'] { stroke: #56b4e9 }
+  svg [fill='#0072b2'] { fill: #56b4e9 }
+}";
+
 fn html(svg: &str, tables: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>ipcq bench</title>\n\
-         <style>body {{ font-family: sans-serif; margin: 2em }} pre {{ overflow-x: auto }}</style></head>\n\
-         <body>\n<h1>ipcq bench</h1>\n{svg}\n<pre>{}</pre>\n</body>\n</html>\n",
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <style>\n{STYLE}\n</style></head>\n\
+         <body>\n<h1>ipcq bench</h1>\n<div>{svg}</div>\n<pre>{}</pre>\n</body>\n</html>\n",
         escaped(tables)
     )
 }
