@@ -167,7 +167,7 @@
 //!    [`Identity::new`] keeps it, with the queue's name and its directory, and with an incarnation, a number that no other
 //!    queue ever had. Where the name is taken, say [`CreateError::exists`].
 //! 2. *Find it.* [`Transport::open`] says [`OpenError::missing`], and [`Transport::remove`] [`RemoveError::missing`], where there
-//!    is none. [`Transport::list`] is sorted. Call [`register_transport`] whenever a transport is made, so that a handle inside
+//!    is none: of `toy:jobs`, say, for errors name a queue by its transport and its name, as [`Identity`] displays itself. [`Transport::list`] is sorted. Call [`register_transport`] whenever a transport is made, so that a handle inside
 //!    a message opens: it gives you the directory and the name back.
 //! 3. *Put.* [`Identity::gather`] checks the length before anything else, and makes one message of the parts. Wait until there
 //!    is room or the queue is closed; closed counts first. If `wait` is over before, say [`PutFault::no_room_in`] it.

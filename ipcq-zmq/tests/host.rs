@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ipcq_core::conformance::Watchdog;
@@ -12,6 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Set for helper processes: the directory of the queue.
@@ -135,8 +137,37 @@ fn a_stopped_host_holds_up_no_deadline() {
     empty.put(&[b"in time"], Wait::Forever).expect("the host goes on");
 }
 
+/// How often it was told that a call has another connection.
+static RECONNECTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts that.
+struct Listener;
+
+impl Subscriber for Listener {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "ipcq" && *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {
+        RECONNECTED.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
 /// Loses its connections over and over while it puts, one by one, in batches, and in pieces.
 fn put_over_bad_connections(zmq: &ZmqTransport) {
+    tracing::subscriber::set_global_default(Listener).expect("the first one");
     let queue = zmq.open(&name("numbers")).expect("a queue of the parent");
     let over = AtomicBool::new(false);
     let end = Instant::now() + LIMIT;
@@ -166,6 +197,7 @@ fn put_over_bad_connections(zmq: &ZmqTransport) {
         }
         over.store(true, Ordering::Release);
     });
+    assert!(RECONNECTED.load(Ordering::Relaxed) > 0, "nothing was told of lost connections");
 }
 
 const NUMBERS: u64 = 300;

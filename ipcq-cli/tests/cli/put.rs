@@ -158,6 +158,8 @@ fn an_interrupted_put_says_how_many_went_in(sandbox: &Sandbox) {
     stream.feed(b"a\n");
     while sandbox.ipcq("get fresh --timeout 10s").done().code() != Some(0) {}
     stream.signal(Signal::SIGTERM);
+    // Before its stdin ends, which would be a reason of its own to end.
+    sandbox.await_end(stream.pid());
     let done = stream.end();
     assert_eq!(done.signal(), Some(Signal::SIGTERM as i32), "{done}");
     assert!(done.stderr().contains("put 1 message ") && !done.stderr().contains("the next"), "{done}");

@@ -86,7 +86,7 @@ pub fn q17_no_room_is_an_error_at_once<H: Harness>(stage: &Stage<H>) {
     }
     // Where no second process can be given less room, the message must be longer than any address space.
     let len = stage.transport().capabilities().max_message;
-    assert!(len >= 1 << 48, "a message of {len} bytes may fit");
+    assert!(len >= 1 << 48, "a message of {len} bytes may fit: offer 2^48 or more");
     assert_refuses(&stage.create("q", &QueueOptions::new().capacity(3).max_message(len)), 1 << 48);
 }
 

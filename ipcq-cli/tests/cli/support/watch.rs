@@ -67,6 +67,15 @@ impl Sandbox {
         }
     }
 
+    /// Looks until the child `pid` has ended, and only its status is left.
+    pub(crate) fn await_end(&self, pid: Pid) {
+        let deadline = Instant::now() + LIMIT;
+        let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        while !stat().contains(") Z ") {
+            assert!(Instant::now() < deadline, "process {pid} never ends in {:?}", self.files());
+        }
+    }
+
     /// Asks until `queue` has as many getters waiting.
     pub(crate) fn await_getters(&self, queue: &str, number: u64) {
         let deadline = Instant::now() + LIMIT;
