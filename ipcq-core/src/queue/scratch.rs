@@ -13,9 +13,13 @@ const KEPT: usize = 1 << 20;
 /// The most messages whose ends are kept room for.
 const KEPT_MESSAGES: usize = 1 << 14;
 
+/// A buffer's place. The buffer is moved as one word: one of several words, some of which were just written, would have to
+/// wait for them.
+type Slot<B> = Cell<Option<Box<B>>>;
+
 thread_local! {
-    static BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    static BATCH: Cell<Batch> = const { Cell::new(Batch::new()) };
+    static BYTES: Slot<Vec<u8>> = const { Cell::new(None) };
+    static BATCH: Slot<Batch> = const { Cell::new(None) };
 }
 
 /// Does `work` with this thread's buffer, whose content is of no meaning.
@@ -35,15 +39,15 @@ pub(super) fn with_batch<R>(work: impl FnOnce(&mut Batch) -> R) -> R {
 
 #[inline]
 fn lend<B: Default, R>(
-    slot: &'static LocalKey<Cell<B>>,
+    slot: &'static LocalKey<Slot<B>>,
     work: impl FnOnce(&mut B) -> R,
     keep: impl FnOnce(&mut B) -> bool,
 ) -> R {
     // The slot is gone when the thread is ending; a fresh buffer does as well.
-    let mut buffer = slot.try_with(Cell::take).unwrap_or_default();
+    let mut buffer = slot.try_with(Cell::take).ok().flatten().unwrap_or_default();
     let result = work(&mut buffer);
     if keep(&mut buffer) {
-        let _ = slot.try_with(|slot| slot.set(buffer));
+        let _ = slot.try_with(|slot| slot.set(Some(buffer)));
     }
     result
 }

@@ -3,15 +3,15 @@
 use std::str;
 
 use bincode::config::Configuration;
-use bincode::de::read::Reader;
 use bincode::de::{Decode, Decoder as _, DecoderImpl};
-use bincode::error::DecodeError;
 use serde::de::value::U32Deserializer;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
     VariantAccess, Visitor,
 };
 
+use super::left::Left;
+use super::number::Whole;
 use super::{Bounds, Broken, ENDS_EARLY};
 
 /// The most elements that a collection is told to make room for before any has been read.
@@ -21,43 +21,12 @@ const UNDESCRIBED: &str = "the type wants to be told by the message what is in i
 
 /// The value that `bytes`, all of them, stand for.
 pub(super) fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
-    let decoder = DecoderImpl::new(Left(bytes), bincode::config::standard(), ());
+    let decoder = DecoderImpl::new(Left::new(bytes), bincode::config::standard(), ());
     let mut input = Input { decoder, bounds: Bounds::new() };
     let value = T::deserialize(&mut input)?;
     match input.left() {
         0 => Ok(value),
         more => Err(Broken::text(format!("{more} bytes follow the message"))),
-    }
-}
-
-/// What is left of the message.
-struct Left<'de>(&'de [u8]);
-
-impl<'de> Left<'de> {
-    #[inline]
-    fn take(&mut self, n: usize) -> Option<&'de [u8]> {
-        let (taken, left) = self.0.split_at_checked(n)?;
-        self.0 = left;
-        Some(taken)
-    }
-}
-
-impl Reader for Left<'_> {
-    #[inline]
-    fn read(&mut self, into: &mut [u8]) -> Result<(), DecodeError> {
-        let taken = self.take(into.len()).ok_or(DecodeError::UnexpectedEnd { additional: into.len() })?;
-        into.copy_from_slice(taken);
-        Ok(())
-    }
-
-    #[inline]
-    fn peek_read(&mut self, n: usize) -> Option<&[u8]> {
-        self.0.get(..n)
-    }
-
-    #[inline]
-    fn consume(&mut self, n: usize) {
-        self.0 = self.0.get(n..).unwrap_or_default();
     }
 }
 
@@ -69,7 +38,7 @@ struct Input<'de> {
 impl<'de> Input<'de> {
     #[inline]
     fn left(&mut self) -> usize {
-        self.decoder.reader().0.len()
+        self.decoder.reader().len()
     }
 
     #[inline]
@@ -79,16 +48,18 @@ impl<'de> Input<'de> {
 
     #[inline]
     fn byte(&mut self) -> Result<u8, Broken> {
-        let left = self.decoder.reader();
-        let (byte, after) = left.0.split_first().ok_or(Broken::rule(ENDS_EARLY))?;
-        left.0 = after;
-        Ok(*byte)
+        self.decoder.reader().array().map(|[byte]| byte)
+    }
+
+    #[inline]
+    fn number<N: Whole>(&mut self) -> Result<N, Broken> {
+        self.decoder.reader().number()
     }
 
     /// A length that the message claims: no more than a number.
     #[inline]
     fn claimed(&mut self) -> Result<usize, Broken> {
-        let len: u64 = self.read()?;
+        let len: u64 = self.number()?;
         usize::try_from(len).map_err(|_| Broken::rule(ENDS_EARLY))
     }
 
@@ -105,7 +76,7 @@ impl<'de> Input<'de> {
     #[inline]
     fn slice(&mut self) -> Result<&'de [u8], Broken> {
         let len = self.claimed()?;
-        self.decoder.reader().take(len).ok_or(Broken::rule(ENDS_EARLY))
+        self.decoder.reader().take(len).ok_or_else(|| Broken::rule(ENDS_EARLY))
     }
 
     #[inline]
@@ -128,10 +99,10 @@ impl<'de> Input<'de> {
 }
 
 macro_rules! primitives {
-    ($($deserialize:ident $visit:ident),* $(,)?) => {$(
+    ($read:ident: $($deserialize:ident $visit:ident),* $(,)?) => {$(
         #[inline]
         fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
-            visitor.$visit(self.read()?)
+            visitor.$visit(self.$read()?)
         }
     )*};
 }
@@ -140,15 +111,20 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
     type Error = Broken;
 
     primitives! {
-        deserialize_bool visit_bool,
-        deserialize_i8 visit_i8,
+        number:
         deserialize_i16 visit_i16,
         deserialize_i32 visit_i32,
         deserialize_i64 visit_i64,
-        deserialize_i128 visit_i128,
         deserialize_u16 visit_u16,
         deserialize_u32 visit_u32,
         deserialize_u64 visit_u64,
+    }
+
+    primitives! {
+        read:
+        deserialize_bool visit_bool,
+        deserialize_i8 visit_i8,
+        deserialize_i128 visit_i128,
         deserialize_u128 visit_u128,
         deserialize_f32 visit_f32,
         deserialize_f64 visit_f64,
@@ -181,6 +157,7 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
         visitor.visit_borrowed_bytes(self.slice()?)
     }
 
+    #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
         match self.byte()? {
             0 => visitor.visit_none(),
@@ -189,6 +166,7 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
         }
     }
 
+    #[inline]
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
         visitor.visit_unit()
     }
@@ -209,11 +187,13 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
         self.nested(|input| visitor.visit_newtype_struct(input))
     }
 
+    #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
         let left = self.claimed_elements()?;
         self.nested(|input| visitor.visit_seq(Elements { input, left }))
     }
 
+    #[inline]
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Broken> {
         self.tuple(len, visitor)
     }
@@ -241,6 +221,7 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
         self.tuple(fields.len(), visitor)
     }
 
+    #[inline]
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -267,8 +248,9 @@ impl<'de> EnumAccess<'de> for &mut Input<'de> {
     type Error = Broken;
     type Variant = Self;
 
+    #[inline]
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Broken> {
-        let index: u32 = self.read()?;
+        let index: u32 = self.number()?;
         let tag: U32Deserializer<Broken> = index.into_deserializer();
         Ok((seed.deserialize(tag)?, self))
     }
@@ -277,18 +259,22 @@ impl<'de> EnumAccess<'de> for &mut Input<'de> {
 impl<'de> VariantAccess<'de> for &mut Input<'de> {
     type Error = Broken;
 
+    #[inline]
     fn unit_variant(self) -> Result<(), Broken> {
         Ok(())
     }
 
+    #[inline]
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Broken> {
         self.nested(|input| seed.deserialize(input))
     }
 
+    #[inline]
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Broken> {
         self.tuple(len, visitor)
     }
 
+    #[inline]
     fn struct_variant<V: Visitor<'de>>(
         self,
         fields: &'static [&'static str],
@@ -316,6 +302,7 @@ impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
         seed.deserialize(&mut *self.input).map(Some)
     }
 
+    #[inline]
     fn size_hint(&self) -> Option<usize> {
         Some(self.left)
     }
@@ -344,6 +331,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
         Ok(Some(value))
     }
 
+    #[inline]
     fn size_hint(&self) -> Option<usize> {
         Some(self.left.min(MAX_HINT))
     }
@@ -382,6 +370,7 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
         seed.deserialize(&mut *self.input)
     }
 
+    #[inline]
     fn size_hint(&self) -> Option<usize> {
         Some(self.left.min(MAX_HINT))
     }

@@ -1,59 +1,28 @@
 //! Writes values in the format that `decode` reads, and refuses what it would not read back.
 
 use bincode::config::Configuration;
-use bincode::enc::write::Writer;
 use bincode::enc::{Encode, Encoder as _, EncoderImpl};
 use serde::ser::{self, Serialize, Serializer};
 
+use super::number::Whole;
+use super::sink::Sink;
 use super::{Bounds, Broken, EncodeError};
 
-const NO_ROOM: &str = "there is no memory for the bytes of the message";
 const NO_LENGTH: &str = "a sequence or map does not say how many elements it has";
 
-/// Appends the bytes of `value` to `bytes`.
-pub(super) fn append<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let encoder = EncoderImpl::new(Sink { bytes, no_room: false }, bincode::config::standard());
+/// Writes `value` to the front of `bytes`, which has some of no meaning behind it afterwards; returns how many it takes.
+#[inline]
+pub(super) fn write<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<usize, EncodeError> {
+    let encoder = EncoderImpl::new(Sink::new(bytes), bincode::config::standard());
     let mut output = Output { encoder, bounds: Bounds::new() };
-    value.serialize(&mut output).map_err(|broken| match output.encoder.into_writer().no_room {
-        true => EncodeError::no_room(),
-        false => EncodeError::new(broken),
-    })
+    let written = value.serialize(&mut output);
+    let sink = output.encoder.into_writer();
+    written.map(|()| sink.written()).map_err(|broken| refused(broken, sink.has_no_room()))
 }
 
-/// Where the bytes go. Memory that cannot be had is an error, not the end of the process.
-struct Sink<'v> {
-    bytes: &'v mut Vec<u8>,
-    no_room: bool,
-}
-
-impl Sink<'_> {
-    /// Whether there is room for `more` bytes.
-    #[inline]
-    fn reserve(&mut self, more: usize) -> bool {
-        self.no_room =
-            self.bytes.capacity() - self.bytes.len() < more && self.bytes.try_reserve(more).is_err();
-        !self.no_room
-    }
-
-    #[inline]
-    fn push(&mut self, byte: u8) -> bool {
-        let room = self.reserve(1);
-        if room {
-            self.bytes.push(byte);
-        }
-        room
-    }
-}
-
-impl Writer for Sink<'_> {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
-        if !self.reserve(bytes.len()) {
-            return Err(bincode::error::EncodeError::UnexpectedEnd);
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
+#[cold]
+fn refused(broken: Broken, no_room: bool) -> EncodeError {
+    if no_room { EncodeError::no_room() } else { EncodeError::new(broken) }
 }
 
 struct Output<'v> {
@@ -64,7 +33,7 @@ struct Output<'v> {
 impl Output<'_> {
     #[inline]
     fn written(&mut self) -> usize {
-        self.encoder.writer().bytes.len()
+        self.encoder.writer().written()
     }
 
     #[inline]
@@ -72,6 +41,12 @@ impl Output<'_> {
         value.encode(&mut self.encoder).map_err(Broken::from)
     }
 
+    #[inline]
+    fn number(&mut self, value: impl Whole) -> Result<(), Broken> {
+        self.encoder.writer().number(value)
+    }
+
+    #[inline]
     fn nested<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
         self.bounds.enter()?;
         value.serialize(&mut *self)?;
@@ -81,6 +56,7 @@ impl Output<'_> {
 }
 
 impl<'o, 'v> Output<'v> {
+    #[inline]
     fn enter(&'o mut self) -> Result<Nested<'o, 'v>, Broken> {
         self.bounds.enter()?;
         Ok(Nested(self))
@@ -88,10 +64,10 @@ impl<'o, 'v> Output<'v> {
 }
 
 macro_rules! primitives {
-    ($($serialize:ident $primitive:ty),* $(,)?) => {$(
+    ($write:ident: $($serialize:ident $primitive:ty),* $(,)?) => {$(
         #[inline]
         fn $serialize(self, value: $primitive) -> Result<(), Broken> {
-            self.write(value)
+            self.$write(value)
         }
     )*};
 }
@@ -108,15 +84,19 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
     type SerializeStructVariant = Nested<'o, 'v>;
 
     primitives! {
-        serialize_bool bool,
-        serialize_i8 i8,
+        number:
         serialize_i16 i16,
         serialize_i32 i32,
         serialize_i64 i64,
-        serialize_i128 i128,
         serialize_u16 u16,
         serialize_u32 u32,
         serialize_u64 u64,
+    }
+
+    primitives! {
+        write:
+        serialize_i8 i8,
+        serialize_i128 i128,
         serialize_u128 u128,
         serialize_f32 f32,
         serialize_f64 f64,
@@ -128,21 +108,26 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
     /// Most messages that are not small are bytes, one element each, so these go the short way.
     #[inline]
     fn serialize_u8(self, byte: u8) -> Result<(), Broken> {
-        match self.encoder.writer().push(byte) {
-            true => Ok(()),
-            false => Err(Broken::rule(NO_ROOM)),
-        }
+        self.encoder.writer().byte(byte)
     }
 
+    #[inline]
+    fn serialize_bool(self, value: bool) -> Result<(), Broken> {
+        self.serialize_u8(value.into())
+    }
+
+    #[inline]
     fn serialize_none(self) -> Result<(), Broken> {
         self.serialize_u8(0)
     }
 
+    #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Broken> {
         (&mut *self).serialize_u8(1)?;
         self.nested(value)
     }
 
+    #[inline]
     fn serialize_unit(self) -> Result<(), Broken> {
         Ok(())
     }
@@ -151,8 +136,9 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         Ok(())
     }
 
+    #[inline]
     fn serialize_unit_variant(self, _: &'static str, index: u32, _: &'static str) -> Result<(), Broken> {
-        self.write(index)
+        self.number(index)
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
@@ -163,6 +149,7 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         self.nested(value)
     }
 
+    #[inline]
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
         _: &'static str,
@@ -170,16 +157,18 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         _: &'static str,
         value: &T,
     ) -> Result<(), Broken> {
-        self.write(index)?;
+        self.number(index)?;
         self.nested(value)
     }
 
+    #[inline]
     fn serialize_seq(self, len: Option<usize>) -> Result<Elements<'o, 'v>, Broken> {
-        self.write(len.ok_or(Broken::rule(NO_LENGTH))?)?;
+        self.number(len.ok_or_else(|| Broken::rule(NO_LENGTH))? as u64)?;
         self.bounds.enter()?;
         Ok(Elements { before: 0, output: self })
     }
 
+    #[inline]
     fn serialize_tuple(self, _: usize) -> Result<Nested<'o, 'v>, Broken> {
         self.enter()
     }
@@ -188,6 +177,7 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         self.enter()
     }
 
+    #[inline]
     fn serialize_tuple_variant(
         self,
         _: &'static str,
@@ -195,7 +185,7 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         _: &'static str,
         _: usize,
     ) -> Result<Nested<'o, 'v>, Broken> {
-        self.write(index)?;
+        self.number(index)?;
         self.enter()
     }
 
@@ -214,7 +204,7 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         _: &'static str,
         _: usize,
     ) -> Result<Nested<'o, 'v>, Broken> {
-        self.write(index)?;
+        self.number(index)?;
         self.enter()
     }
 
@@ -256,6 +246,7 @@ impl ser::SerializeSeq for Elements<'_, '_> {
         self.finish()
     }
 
+    #[inline]
     fn end(self) -> Result<(), Broken> {
         self.output.bounds.leave();
         Ok(())
@@ -266,15 +257,18 @@ impl ser::SerializeMap for Elements<'_, '_> {
     type Ok = ();
     type Error = Broken;
 
+    #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Broken> {
         self.begin(key)
     }
 
+    #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
         value.serialize(&mut *self.output)?;
         self.finish()
     }
 
+    #[inline]
     fn end(self) -> Result<(), Broken> {
         self.output.bounds.leave();
         Ok(())
@@ -285,6 +279,7 @@ impl ser::SerializeMap for Elements<'_, '_> {
 struct Nested<'o, 'v>(&'o mut Output<'v>);
 
 impl Nested<'_, '_> {
+    #[inline]
     fn leave(self) -> Result<(), Broken> {
         self.0.bounds.leave();
         Ok(())
@@ -300,6 +295,7 @@ impl ser::SerializeTuple for Nested<'_, '_> {
         value.serialize(&mut *self.0)
     }
 
+    #[inline]
     fn end(self) -> Result<(), Broken> {
         self.leave()
     }
@@ -314,6 +310,7 @@ impl ser::SerializeTupleStruct for Nested<'_, '_> {
         value.serialize(&mut *self.0)
     }
 
+    #[inline]
     fn end(self) -> Result<(), Broken> {
         self.leave()
     }
@@ -328,6 +325,7 @@ impl ser::SerializeTupleVariant for Nested<'_, '_> {
         value.serialize(&mut *self.0)
     }
 
+    #[inline]
     fn end(self) -> Result<(), Broken> {
         self.leave()
     }
@@ -342,6 +340,7 @@ impl ser::SerializeStruct for Nested<'_, '_> {
         value.serialize(&mut *self.0)
     }
 
+    #[inline]
     fn end(self) -> Result<(), Broken> {
         self.leave()
     }
@@ -356,6 +355,7 @@ impl ser::SerializeStructVariant for Nested<'_, '_> {
         value.serialize(&mut *self.0)
     }
 
+    #[inline]
     fn end(self) -> Result<(), Broken> {
         self.leave()
     }

@@ -6,6 +6,9 @@
 
 mod decode;
 mod encode;
+mod left;
+mod number;
+mod sink;
 #[cfg(test)]
 mod tests;
 
@@ -42,7 +45,9 @@ impl Bincode {
     pub const MAX_EMPTY: usize = 1 << 20;
 }
 
+const NO_ROOM: &str = "there is no memory for the bytes of the message";
 const ENDS_EARLY: &str = "the message ends before all that it claims to hold";
+const TOO_WIDE: &str = "a number is too wide for its type";
 const TOO_DEEP: &str = "the message nests more than 128 levels deep";
 const TOO_MANY_EMPTY: &str = "the message has more than 1048576 elements that take no bytes";
 
@@ -51,9 +56,8 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Bincode {
 
     #[inline]
     fn encode<'a>(&self, value: &'a T, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], EncodeError> {
-        scratch.clear();
-        encode::append(value, scratch)?;
-        Ok(scratch)
+        let len = encode::write(value, scratch)?;
+        Ok(scratch.get(..len).unwrap_or_default())
     }
 
     #[inline]
@@ -76,7 +80,7 @@ impl Bounds {
     /// Goes one level down; `leave` comes back up.
     #[inline]
     fn enter(&mut self) -> Result<(), Broken> {
-        self.depth = self.depth.checked_sub(1).ok_or(Broken::rule(TOO_DEEP))?;
+        self.depth = self.depth.checked_sub(1).ok_or_else(|| Broken::rule(TOO_DEEP))?;
         Ok(())
     }
 
@@ -87,22 +91,25 @@ impl Bounds {
 
     /// Counts an element that took no bytes in the message, for `weight`.
     fn count_empty(&mut self, weight: usize) -> Result<(), Broken> {
-        self.empty = self.empty.checked_sub(weight.max(1)).ok_or(Broken::rule(TOO_MANY_EMPTY))?;
+        self.empty = self.empty.checked_sub(weight.max(1)).ok_or_else(|| Broken::rule(TOO_MANY_EMPTY))?;
         Ok(())
     }
 }
 
-/// What is wrong with a message or a value, in a sentence.
+/// What is wrong with a message or a value, in a sentence. It is one word, so that results with it are returned in
+/// registers.
 #[derive(Debug)]
-struct Broken(Cow<'static, str>);
+struct Broken(Box<Cow<'static, str>>);
 
 impl Broken {
-    const fn rule(rule: &'static str) -> Self {
-        Self(Cow::Borrowed(rule))
+    #[cold]
+    fn rule(rule: &'static str) -> Self {
+        Self(Box::new(Cow::Borrowed(rule)))
     }
 
-    const fn text(text: String) -> Self {
-        Self(Cow::Owned(text))
+    #[cold]
+    fn text(text: String) -> Self {
+        Self(Box::new(Cow::Owned(text)))
     }
 }
 
@@ -132,7 +139,7 @@ impl From<::bincode::error::DecodeError> for Broken {
         use ::bincode::error::DecodeError as E;
         Self::rule(match error {
             E::UnexpectedEnd { .. } => ENDS_EARLY,
-            E::InvalidIntegerType { .. } => "a number is too wide for its type",
+            E::InvalidIntegerType { .. } => TOO_WIDE,
             E::InvalidBooleanValue(_) => "a truth value is neither 0 nor 1",
             E::InvalidCharEncoding(_) => "a character is not valid UTF-8",
             _ => "a value is not in the format of bincode",

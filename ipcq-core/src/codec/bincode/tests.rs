@@ -219,3 +219,35 @@ fn what_is_wrong_is_said_for_people() {
     assert_eq!(refusal::<char>(&[0xff]), "a character is not valid UTF-8");
     assert!(refusal::<String>(&[1, 0xff]).contains("utf-8"));
 }
+
+#[test]
+fn numbers_are_written_as_bincode_writes_them_at_every_width() {
+    let edges = [0, 1, 250, 251, 252, 255, 256, 0xffff, 0x1_0000, 0xffff_ffff, 1 << 32, u64::MAX];
+    for number in edges.into_iter().flat_map(|edge| [edge.wrapping_sub(1), edge, edge.wrapping_add(1)]) {
+        travels(number);
+        travels(u32::try_from(number).unwrap_or(u32::MAX));
+        travels(u16::try_from(number).unwrap_or(u16::MAX));
+        for half in [number / 2, number / 2 + 1] {
+            let signed = half.cast_signed();
+            for signed in [signed, signed.wrapping_neg(), i64::MIN, i64::MAX] {
+                travels(signed);
+                travels(i32::try_from(signed).unwrap_or(i32::MIN));
+                travels(i16::try_from(signed).unwrap_or(i16::MIN));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_number_that_is_too_wide_or_cut_short_is_an_error() {
+    for (tag, len) in [(251_u8, 2), (252, 4), (253, 8), (254, 16)] {
+        let bytes = [vec![tag], vec![0; len]].concat();
+        assert_eq!(decoded::<u16>(&bytes).is_ok(), tag <= 251);
+        assert_eq!(decoded::<i32>(&bytes).is_ok(), tag <= 252);
+        assert_eq!(decoded::<u64>(&bytes).is_ok(), tag <= 253);
+        assert_eq!(decoded::<u128>(&bytes).is_ok(), tag <= 254);
+        assert_eq!(refusal::<u128>(&bytes[..len]), ENDS_EARLY);
+        assert_eq!(refusal::<i64>(&bytes[..len]), if tag <= 253 { ENDS_EARLY } else { TOO_WIDE });
+    }
+    assert_eq!(refusal::<u64>(&[255; 17]), TOO_WIDE);
+}

@@ -1,0 +1,122 @@
+//! Where the bytes of a message go that is written.
+
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
+
+use super::number::{EIGHT, FOUR, LONGEST, ONE_BYTE, TWO, Whole};
+use super::{Broken, NO_ROOM};
+
+/// How many bytes are made ready at a time beyond what is to be written.
+const STEP: usize = 256;
+
+/// Where the bytes go. Memory that cannot be had is an error, not the end of the process.
+pub(super) struct Sink<'v> {
+    /// Those that were written, and some that are ready to be: so a short write has to look at one length only.
+    bytes: &'v mut Vec<u8>,
+    /// How many were written.
+    at: usize,
+    no_room: bool,
+}
+
+impl<'v> Sink<'v> {
+    pub(super) const fn new(bytes: &'v mut Vec<u8>) -> Self {
+        Self { bytes, at: 0, no_room: false }
+    }
+
+    /// How many bytes were written.
+    #[inline]
+    pub(super) const fn written(&self) -> usize {
+        self.at
+    }
+
+    /// Whether the last write found no memory.
+    pub(super) const fn has_no_room(&self) -> bool {
+        self.no_room
+    }
+
+    /// The next bytes; those that are used are to be [`advance`](Self::advance)d over.
+    #[inline]
+    fn room<const N: usize>(&mut self) -> Result<&mut [u8; N], Broken> {
+        if self.bytes.len() - self.at < N {
+            self.grow(N)?;
+        }
+        let room = self.bytes.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut);
+        room.ok_or_else(|| Broken::rule(NO_ROOM))
+    }
+
+    #[inline]
+    const fn advance(&mut self, len: usize) {
+        self.at += len;
+    }
+
+    /// Makes bytes ready, `more` at least.
+    #[cold]
+    fn grow(&mut self, more: usize) -> Result<(), Broken> {
+        self.bytes.truncate(self.at);
+        self.no_room = self.bytes.try_reserve(more).is_err();
+        if self.no_room {
+            return Err(Broken::rule(NO_ROOM));
+        }
+        let ready = (self.at + more + STEP).min(self.bytes.capacity());
+        self.bytes.resize(ready, 0);
+        Ok(())
+    }
+
+    /// Writes bytes where not so many are ready.
+    #[cold]
+    fn append(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.bytes.truncate(self.at);
+        self.no_room = self.bytes.try_reserve(bytes.len()).is_err();
+        if self.no_room {
+            return Err(EncodeError::UnexpectedEnd);
+        }
+        self.bytes.extend_from_slice(bytes);
+        self.at = self.bytes.len();
+        Ok(())
+    }
+}
+
+impl Writer for Sink<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        match self.bytes.get_mut(self.at..).and_then(|ready| ready.get_mut(..bytes.len())) {
+            Some(ready) => ready.copy_from_slice(bytes),
+            None => return self.append(bytes),
+        }
+        self.at += bytes.len();
+        Ok(())
+    }
+}
+
+impl Sink<'_> {
+    /// Writes a byte.
+    #[inline]
+    pub(super) fn byte(&mut self, byte: u8) -> Result<(), Broken> {
+        *self.room::<1>()? = [byte];
+        self.advance(1);
+        Ok(())
+    }
+
+    /// Writes a number.
+    #[inline]
+    pub(super) fn number(&mut self, value: impl Whole) -> Result<(), Broken> {
+        let number = value.to_wire();
+        let [first, others @ ..] = self.room::<LONGEST>()?;
+        let len = if number <= ONE_BYTE {
+            *first = number.to_le_bytes()[0];
+            1
+        } else {
+            // Bytes beyond those that it takes are overwritten by what comes next.
+            *others = number.to_le_bytes();
+            let (tag, len) = match 64 - number.leading_zeros() {
+                ..=16 => (TWO, 3),
+                17..=32 => (FOUR, 5),
+                _ => (EIGHT, 9),
+            };
+            *first = tag;
+            len
+        };
+        self.advance(len);
+        Ok(())
+    }
+}
