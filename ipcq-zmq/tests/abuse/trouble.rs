@@ -193,8 +193,10 @@ fn a_host_that_had_no_descriptor_at_all_recovers() {
         host.0.stdin.as_mut().expect("a pipe").write_all(&[byte]).expect("a host that lives");
     };
     order(FILL);
-    let lost = (0..2000).any(|_| come(directory.path(), 1).1 == 0);
-    assert!(lost, "it always had one");
+    // While it takes them, the broker gives up the one that it keeps for each who comes: sooner or later that is gone, too.
+    while come(directory.path(), 1).1 != 0 {
+        std::thread::yield_now();
+    }
     assert_eq!(queue.len().expect("who is connected goes on"), 0);
     order(GIVE_UP);
     while come(directory.path(), 2).1 != WELCOME {
