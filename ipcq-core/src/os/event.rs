@@ -48,6 +48,14 @@ impl Event {
         if was & WAITERS == 0 { first } else { first.other() }
     }
 
+    /// The same for one that has just woken another to go on in its place: it joins the second line, also when that one was
+    /// the last of whom the word knew. Others may sleep all the same, and those would be passed over for as long as one
+    /// that gives way joins the line before theirs.
+    pub fn announce_behind_others(&self) -> Line {
+        self.announce();
+        Line::first(self.word.load(Ordering::Relaxed) & ODD_FIRST).other()
+    }
+
     /// Sleeps in `line` until woken, for `time` at most. Returns at once when somebody was woken since
     /// [`announce`](Self::announce); may return for no reason. Returns whether it was not the time that ended it.
     pub fn sleep(&self, line: Line, time: Duration) -> bool {
@@ -169,6 +177,14 @@ mod tests {
             }
         });
         assert_eq!(order.into_inner().expect("no sleeper fails"), [first, second]);
+    }
+
+    #[test]
+    fn who_gives_way_stands_behind_others() {
+        let event = Event::new();
+        assert_eq!((event.announce_behind_others(), event.announce()), (Line::Odd, Line::Odd));
+        event.wake_all();
+        assert_eq!((event.announce_behind_others(), event.announce()), (Line::Odd, Line::Odd));
     }
 
     #[test]

@@ -234,7 +234,8 @@ pub trait TwoSided {
         let mut line = None;
         let (mut slept, mut nap) = (false, Nap::of(self.identity(), side));
         loop {
-            let announced = self.event(side).announce();
+            let event = self.event(side);
+            let announced = if gives_way { event.announce_behind_others() } else { event.announce() };
             let line = *line.get_or_insert(announced);
             self.lock_of(side.other()).synchronize();
             if !gives_way && ready() || self.has_ended(side) || self.close_if_abandoned() {
