@@ -68,11 +68,6 @@ impl Address {
         self.file.as_ref().map(|(file, _)| file.as_fd())
     }
 
-    /// What the ZeroMQ crate connects to, as long as this value lives.
-    pub(crate) fn endpoint(&self) -> String {
-        self.tcp.map_or_else(|| format!("ipc://{}", self.path()), |address| format!("tcp://{address}"))
-    }
-
     /// A short path that leads to the socket as long as this value lives.
     fn path(&self) -> String {
         self.file.as_ref().map_or_else(String::new, |(file, _)| format!("/proc/self/fd/{}", file.as_raw_fd()))

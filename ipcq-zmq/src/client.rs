@@ -16,9 +16,9 @@ use ipcq_core::{BackendError, BackendErrorKind, Identity, Wait};
 
 use crate::address::{Address, Host};
 use crate::combine::Combiner;
+use crate::connection::Connection;
 use crate::put;
 use crate::server::Control;
-use crate::socket::Connection;
 use crate::tcp::Probe;
 use crate::together::{GetJob, PutJob};
 use crate::welcome::Welcome;
@@ -163,13 +163,14 @@ impl Client {
 
     /// Runs `call` with a connection that nobody else uses meanwhile. It is kept for later if all went well.
     ///
-    /// A thread that is inside a runtime already may not drive another one: there, a thread of its own does.
+    /// A thread that is inside a runtime already may not drive another one, which a connection over the network has:
+    /// there, a thread of its own does.
     pub(crate) fn with_connection<R: Send>(
         &self,
         wait: Wait,
         call: impl FnOnce(&mut Connection) -> Result<R, Failed> + Send,
     ) -> Result<R, Failed> {
-        if tokio::runtime::Handle::try_current().is_err() {
+        if self.address.tcp().is_none() || tokio::runtime::Handle::try_current().is_err() {
             return self.run(wait, call);
         }
         let helped = std::thread::scope(|scope| {

@@ -1,6 +1,5 @@
 //! Deliveries and joins, as requests.
 
-use bytes::Bytes;
 use ipcq_core::os::process;
 use ipcq_core::{BackendError, BackendErrorKind, DeliveryFault, DeliveryTag, GetFault, JoinFault, Wait};
 
@@ -27,7 +26,7 @@ impl Client {
         let reply = self.with_connection(Wait::Forever, |connection| {
             let mut request = Self::request(connection, op, Wait::Forever);
             (request.a, request.b) = (tag.number, tag.redeliveries.into());
-            self.exchange(connection, &request, Bytes::new())
+            self.exchange(connection, &request, &[])
         });
         let reply = reply.map_err(|failed| self.plain(failed))?;
         match Status::parse(reply.header.code) {
@@ -46,7 +45,7 @@ impl Client {
         let wait = patience.wait;
         let reply = self.with_connection(wait, |connection| {
             let request = Self::request(connection, Op::Join, wait);
-            self.exchange(connection, &request, Bytes::new())
+            self.exchange(connection, &request, &[])
         });
         let outcome = match reply {
             Ok(reply) => match Status::parse(reply.header.code) {

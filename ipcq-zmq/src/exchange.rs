@@ -4,13 +4,12 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use ipcq_core::os::machine;
 use ipcq_core::{BackendErrorKind, OpenError, Wait, trace};
 
 use crate::client::{Client, Failed, PATIENCE};
 use crate::clock;
-use crate::socket::{ANOTHER, Connection, NoReply, Remote, Reply};
+use crate::connection::{ANOTHER, Connection, NoReply, Remote, Reply};
 use crate::tcp;
 use crate::welcome::{self, Unwelcome};
 use crate::wire::{NO_WAIT, Op, Request};
@@ -46,8 +45,7 @@ impl Client {
                 continue;
             }
             let left = patience.saturating_sub(start.elapsed()).max(PATIENCE);
-            let endpoint = self.address.endpoint();
-            match Connection::open(&endpoint, token.to_ne_bytes(), self.remote()?, left) {
+            match Connection::open(&self.address, token.to_ne_bytes(), self.remote()?, left) {
                 Ok(connection) => return Ok(connection),
                 Err(error) if error.kind() == ANOTHER => return Err(Failed::Backend(self.gone())),
                 Err(error) if is_loss(&error) && start.elapsed() < patience => self.ask_why(left)?,
@@ -102,12 +100,12 @@ impl Client {
         &self,
         connection: &mut Connection,
         request: &Request,
-        content: Bytes,
+        content: &[&[u8]],
     ) -> Result<Reply, Failed> {
         let is_over = |waited: Duration| self.should_give_up(request, waited);
         let end = end_of(request, connection.is_remote());
         for _ in 0..LOSSES_MAX {
-            match connection.call(request, content.clone(), is_over) {
+            match connection.call(request, content, &is_over) {
                 Ok(reply) => return Ok(reply),
                 Err(NoReply::GivenUp) if self.host_is_dead() => return Err(Failed::Backend(self.gone())),
                 Err(NoReply::GivenUp) => return Err(Failed::GivenUp),
@@ -145,7 +143,7 @@ impl Client {
                 continue;
             }
             let left = limit.saturating_duration_since(Instant::now()).max(PATIENCE);
-            match connection.resume(&self.address.endpoint(), left) {
+            match connection.resume(&self.address, left) {
                 Err(error) if error.kind() == ANOTHER => return Err(Failed::Backend(self.gone())),
                 Ok(false) if is_once(request.op) => return Err(self.lost(request, None)),
                 Ok(_) => {

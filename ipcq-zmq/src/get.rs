@@ -7,8 +7,8 @@ use ipcq_core::{BackendErrorKind, Batch, GetFault, Limit, Wait};
 
 use crate::client::{Client, Failed};
 use crate::clock;
+use crate::connection::{Connection, Reply};
 use crate::packed;
-use crate::socket::{Connection, Reply};
 use crate::wire::{Op, PIECE, Request, SOME, Status};
 
 /// What became of a get on a connection that works.
@@ -177,7 +177,7 @@ impl Client {
             let mut request = Self::request(connection, Op::Get, wait);
             (request.a, request.b, request.c) = (messages as u64, bytes as u64, room as u64);
             request.flags |= flags;
-            let reply = self.exchange(connection, &request, Bytes::new())?;
+            let reply = self.exchange(connection, &request, &[])?;
             let [_, len, left, recall_from, redeliveries] = reply.header.fields;
             let haul = |content| Ok(Haul { content, id: request.id, left, redeliveries, recall_from });
             let len = usize::try_from(len).unwrap_or(usize::MAX);
@@ -230,7 +230,7 @@ impl Client {
         while message.len() < len {
             let mut request = Request::new(Op::Fetch, connection.next_id());
             (request.ack, request.a) = (held, message.len() as u64);
-            let reply = self.exchange(connection, &request, Bytes::new())?;
+            let reply = self.exchange(connection, &request, &[])?;
             match reply.frames.first() {
                 None if Status::parse(reply.header.code) == Some(Status::Error) => return Ok(false),
                 Some(piece) if !piece.is_empty() && piece.len() <= len - message.len() => {
@@ -255,7 +255,7 @@ impl Client {
         }
         let mut request = Self::request(connection, Op::Confirm, Wait::Forever);
         request.a = id;
-        let reply = match self.exchange(connection, &request, Bytes::new()) {
+        let reply = match self.exchange(connection, &request, &[]) {
             // Nobody is left to call it back.
             Err(Failed::Backend(error)) if error.is_gone() => return Ok(true),
             reply => reply?,

@@ -44,9 +44,10 @@
 //! The broker believes nothing that it reads, and speaks ZMTP itself. The crate `zeromq` allocates what a frame's header
 //! claims before anything is checked, even before the handshake, and it accepts connections by itself, so that nothing
 //! can stand between: 73 random bytes could end the host. Relaying everything through a filter would have cost two more
-//! hops for each message. Clients run over the crate's DEALER socket. Before a client hands it the socket,
-//! code that believes nothing has looked at who listens there; a program of the same user that takes on the part of a
-//! broker and lies about lengths afterwards can still end a client.
+//! hops for each message. On their own machine clients speak ZMTP themselves, too, and believe a broker no more than it does
+//! them. Over the network they run over the crate's DEALER socket. Before a client hands that an address, code that
+//! believes nothing has looked at who listens there; a program that takes on the part of a broker at an address and lies
+//! about lengths afterwards can still end a client.
 //!
 //! # Over the network
 //!
@@ -87,6 +88,7 @@ mod broker;
 mod client;
 mod clock;
 mod combine;
+mod connection;
 mod dead_letters;
 mod deliveries;
 mod delivery;
@@ -96,6 +98,7 @@ mod frames;
 mod get;
 mod handshake;
 mod joins;
+mod link;
 mod liveness;
 mod network;
 mod numbers;

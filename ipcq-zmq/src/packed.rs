@@ -13,11 +13,16 @@ pub(crate) fn split_first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::try_from(u32::from_be_bytes(*len)).ok()?)
 }
 
+/// What comes before a message of `len` bytes, which are less than 4 GiB.
+pub(crate) fn prefix(len: usize) -> [u8; PREFIX] {
+    u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes()
+}
+
 /// Appends a message given in several parts, which have less than 4 GiB together.
 pub(crate) fn push(bytes: &mut Vec<u8>, parts: &[&[u8]]) -> Result<(), TryReserveError> {
     let len: usize = parts.iter().map(|part| part.len()).sum();
     bytes.try_reserve(PREFIX + len)?;
-    bytes.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
+    bytes.extend_from_slice(&prefix(len));
     parts.iter().for_each(|part| bytes.extend_from_slice(part));
     Ok(())
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use ipcq_core::{BackendErrorKind, Batch, PutFault, Wait};
 
 use crate::client::{Client, Failed};
+use crate::connection::{Connection, Reply};
 use crate::packed::{self, PREFIX};
-use crate::socket::{Connection, Reply};
 use crate::wire::{Op, PIECE, Status, UPLOADED};
 
 /// How many bytes of messages one request carries at most, the first message excepted.
@@ -34,12 +34,10 @@ impl Client {
         if len > PIECE {
             return self.put_long(connection, parts, wait);
         }
-        let mut content = Vec::new();
-        if let Err(error) = packed::push(&mut content, parts) {
-            return Ok(Err(self.no_memory(error)));
-        }
+        let prefix = packed::prefix(len);
+        let content: Vec<&[u8]> = std::iter::once(prefix.as_slice()).chain(parts.iter().copied()).collect();
         let request = Self::request(connection, Op::Put, wait);
-        let reply = self.exchange(connection, &request, content.into())?;
+        let reply = self.exchange(connection, &request, &content)?;
         Ok(self.put_result(&reply, wait).1)
     }
 
@@ -61,14 +59,14 @@ impl Client {
             let mut request = Self::request(connection, Op::Part, Wait::Forever);
             request.a = offset;
             offset += piece.len() as u64;
-            let reply = self.exchange(connection, &request, piece)?;
+            let reply = self.exchange(connection, &request, &[&piece])?;
             if Status::parse(reply.header.code) != Some(Status::Ok) {
                 return Ok(self.put_result(&reply, wait).1);
             }
         }
         let mut request = Self::request(connection, Op::Put, wait);
         request.flags |= UPLOADED;
-        let reply = self.exchange(connection, &request, Bytes::new())?;
+        let reply = self.exchange(connection, &request, &[])?;
         Ok(self.put_result(&reply, wait).1)
     }
 
@@ -118,7 +116,7 @@ impl Client {
             return Ok((0, Err(self.no_memory(error))));
         }
         let request = Self::request(connection, Op::Put, wait);
-        let reply = self.exchange(connection, &request, content.into())?;
+        let reply = self.exchange(connection, &request, &[&content])?;
         Ok(self.put_result(&reply, wait))
     }
 

@@ -4,7 +4,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use ipcq_core::os::directory::QueueDirectory;
 use ipcq_core::os::process;
 use ipcq_core::{
@@ -52,7 +51,7 @@ impl ZmqChannel {
         let client = &self.client;
         let reply = client.with_connection(Wait::No, |connection| {
             let request = Client::request(connection, op, Wait::Forever);
-            client.exchange(connection, &request, Bytes::new())
+            client.exchange(connection, &request, &[])
         });
         let reply = reply.map_err(|failed| client.plain(failed))?;
         match Status::parse(reply.header.code) {
@@ -70,7 +69,7 @@ impl ZmqChannel {
         let client = &self.client;
         let reply = client.with_connection(Wait::No, |connection| {
             let request = Client::request(connection, Op::Stat, Wait::Forever);
-            client.exchange(connection, &request, Bytes::new())
+            client.exchange(connection, &request, &[])
         });
         let reply = reply.map_err(|failed| client.plain(failed))?;
         if Status::parse(reply.header.code) == Some(Status::Gone) {
@@ -247,7 +246,7 @@ impl Client {
     pub(crate) fn remove(&self) -> Result<bool, BackendError> {
         let reply = self.with_connection(Wait::No, |connection| {
             let request = Self::request(connection, Op::Remove, Wait::Forever);
-            self.exchange(connection, &request, Bytes::new())
+            self.exchange(connection, &request, &[])
         });
         let status = match reply {
             Ok(reply) => Status::parse(reply.header.code),

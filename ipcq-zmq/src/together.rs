@@ -6,10 +6,10 @@ use ipcq_core::{BackendError, BackendErrorKind, GetFault, PutFault, Wait};
 
 use crate::client::{Client, Failed};
 use crate::combine::Job;
+use crate::connection::Connection;
 use crate::get::Content;
 use crate::packed;
 use crate::put;
-use crate::socket::Connection;
 use crate::wire::{Op, SOME};
 
 /// The longest message that is put along with others; the copying of a longer one costs more than a request.
@@ -89,7 +89,7 @@ impl Client {
             }
             let mut request = Self::request(connection, Op::Put, Wait::Forever);
             request.flags |= SOME;
-            let reply = self.exchange(connection, &request, content.into())?;
+            let reply = self.exchange(connection, &request, &[&content])?;
             Ok(self.put_result(&reply, Wait::Forever))
         });
         let (count, result) = match put {

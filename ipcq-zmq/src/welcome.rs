@@ -1,5 +1,5 @@
 //! The first look at a broker, by code that believes nothing: who listens, whether it speaks this protocol, and what
-//! queue it has. Only then is the socket handed to the ZeroMQ crate, which trusts its peer.
+//! queue it has. Only then is an address on the network handed to the ZeroMQ crate, which trusts its peer.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
