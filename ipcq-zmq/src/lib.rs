@@ -110,6 +110,7 @@ mod process;
 mod put;
 mod queue;
 mod recall;
+mod regulars;
 mod remote;
 #[cfg(test)]
 mod schedule;

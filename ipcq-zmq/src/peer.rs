@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::ops::Range;
 
+use nix::sys::epoll::EpollFlags;
+
 use crate::broker::{Body, ProcessId, Slot};
 use crate::frames::{self, COMMAND, Front, MORE};
 use crate::handshake::{self, GREETING_LEN, Ready};
@@ -108,6 +110,11 @@ impl Peer {
     /// Whether it has to take some of what waits for it before it is listened to.
     pub(crate) const fn is_behind(&self) -> bool {
         self.output.len() - self.sent > OUT_MAX
+    }
+
+    /// Whether the kernel reports what it says.
+    pub(crate) const fn is_listened_to(&self) -> bool {
+        self.interest & EpollFlags::EPOLLIN.bits() != 0
     }
 
     /// Whether something waits to be sent.

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::dead_letters::{DeadLetters, Deposit};
 use crate::desk::{Desk, Process};
 use crate::peer::{Got, Next, Peer, Stage};
+use crate::regulars::{Heard, Regulars};
 use crate::remote::{self, is_remote};
 use crate::spin::Habit;
 use crate::stream::Listener;
@@ -101,6 +102,7 @@ pub(crate) fn start(
         deaf_until: None,
         next_look: 0,
         habit: Habit::default(),
+        regulars: Regulars::default(),
     };
     let thread = thread::Builder::new().name("ipcq-broker".to_owned());
     thread.spawn(move || server.run()).map_err(failed)?;
@@ -129,18 +131,25 @@ pub(crate) struct Server {
     /// Nobody is accepted before, since there was no file handle.
     pub(crate) deaf_until: Option<u64>,
     pub(crate) next_look: u64,
-    habit: Habit,
+    pub(crate) habit: Habit,
+    pub(crate) regulars: Regulars,
 }
 
 impl Server {
     fn run(mut self) {
         let mut events = vec![EpollEvent::empty(); 256];
         while !self.is_over() {
-            let Ok(count) = self.wait(&mut events) else { return };
-            let now = clock::now();
-            for event in events.iter().take(count) {
-                self.handle(now, event.data(), event.events());
-            }
+            let Ok(heard) = self.wait(&mut events) else { return };
+            let now = match heard {
+                Heard::Regular(now) => now,
+                Heard::Events(count) => {
+                    let now = clock::now();
+                    for event in events.iter().take(count) {
+                        self.handle(now, event.data(), event.events());
+                    }
+                    now
+                }
+            };
             self.broker.tick(now, &mut self.desk);
             self.recall(now);
             if now >= self.next_look || self.deaf_until.is_some_and(|until| until <= now) {
@@ -156,35 +165,6 @@ impl Server {
         self.control.unowned.load(Ordering::Acquire) && self.desk.peers.is_empty() && !expected()
     }
 
-    /// Waits until something happens, at first without sleeping.
-    fn wait(&mut self, events: &mut [EpollEvent]) -> nix::Result<usize> {
-        let mut spin = self.habit.spin();
-        loop {
-            match self.epoll.wait(events, EpollTimeout::ZERO) {
-                Ok(0) if !spin.turn() => break,
-                Ok(0) | Err(nix::errno::Errno::EINTR) => {}
-                found => {
-                    self.habit.learn(&spin, true);
-                    return found;
-                }
-            }
-        }
-        self.habit.learn(&spin, false);
-        let ends = [
-            self.broker.next_tick(),
-            self.deaf_until,
-            (!(self.desk.peers.is_empty() && self.parties.is_empty())).then_some(self.next_look),
-        ];
-        let timeout = ends.into_iter().flatten().min().map_or(EpollTimeout::NONE, |end| {
-            let left = end.saturating_sub(clock::now()).div_ceil(1_000_000);
-            EpollTimeout::try_from(left.min(60_000)).unwrap_or(EpollTimeout::ZERO)
-        });
-        match self.epoll.wait(events, timeout) {
-            Err(nix::errno::Errno::EINTR) => Ok(0),
-            found => found,
-        }
-    }
-
     fn handle(&mut self, now: u64, key: u64, events: EpollFlags) {
         match key {
             LISTENER => self.accept(now, 0),
@@ -196,7 +176,10 @@ impl Server {
             DEATHS => self.note_deaths(now),
             key => {
                 let over = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
-                self.listen_to(now, key, events.intersects(over));
+                let reads = self.listen_to(now, key, events.intersects(over));
+                if events.contains(EpollFlags::EPOLLIN) {
+                    if reads { self.regulars.note(key) } else { self.turn_away(key) }
+                }
                 self.desk.attend(key);
             }
         }
@@ -233,30 +216,51 @@ impl Server {
     }
 
     /// Reads a peer and does what it asks for. One that is `leaving` is read to the end, for what it acknowledges; a
-    /// put or get that it does not wait for any more has no effect.
-    pub(crate) fn listen_to(&mut self, now: u64, key: u64, leaving: bool) {
+    /// put or get that it does not wait for any more has no effect. Returns whether it could be read.
+    pub(crate) fn listen_to(&mut self, now: u64, key: u64, leaving: bool) -> bool {
         loop {
             if !self.serve_input(now, key, leaving) {
                 if leaving {
                     self.hang_up(now, key);
                 }
-                return;
+                return false;
             }
-            let Some(peer) = self.desk.peers.get_mut(&key) else { return };
+            let Some(peer) = self.desk.peers.get_mut(&key) else { return true };
             match peer.read() {
                 Got::Bytes if leaving => {}
                 Got::Bytes => {
                     self.serve_input(now, key, false);
-                    return;
+                    return true;
                 }
-                Got::Nothing => return,
-                Got::End => return self.hang_up(now, key),
+                Got::Nothing => return true,
+                Got::End => {
+                    self.hang_up(now, key);
+                    return true;
+                }
             }
         }
     }
 
+    /// Does not listen to a peer that says something out of turn, until its turn comes.
+    fn turn_away(&mut self, key: u64) {
+        let Some(peer) = self.desk.peers.get(&key) else { return };
+        let interest = EpollFlags::from_bits_retain(peer.interest) - EpollFlags::EPOLLIN;
+        self.set_interest(key, interest);
+    }
+
+    /// Has the kernel report this of a peer.
+    fn set_interest(&mut self, key: u64, interest: EpollFlags) {
+        let Some(peer) = self.desk.peers.get_mut(&key) else { return };
+        if interest.bits() != peer.interest {
+            peer.interest = interest.bits();
+            let _ = self.epoll.modify(&peer.stream, &mut EpollEvent::new(interest, key));
+            // What this peer says now may be older than the last look at all of them.
+            self.regulars.forget_look();
+        }
+    }
+
     /// Does what a peer has asked for completely; returns whether it may be read on.
-    fn serve_input(&mut self, now: u64, key: u64, leaving: bool) -> bool {
+    pub(crate) fn serve_input(&mut self, now: u64, key: u64, leaving: bool) -> bool {
         loop {
             let Some(peer) = self.desk.peers.get_mut(&key) else { return false };
             if peer.is_behind() || Self::is_waiting(&self.broker, peer) {
@@ -305,7 +309,7 @@ impl Server {
         if self.broker.settings.lease.is_some() { clock::now() } else { now }
     }
 
-    fn is_waiting(broker: &Broker, peer: &Peer) -> bool {
+    pub(crate) fn is_waiting(broker: &Broker, peer: &Peer) -> bool {
         let Stage::Open(slot) = peer.stage else { return false };
         broker.sessions.get(&slot).is_some_and(|session| session.parked.is_some())
     }
@@ -360,13 +364,12 @@ impl Server {
             }
             let reads = self.serve_input(now, key, false);
             let Some(peer) = self.desk.peers.get_mut(&key) else { continue };
+            // One that must not be read now most often has nothing to say: it is turned away when it has.
+            let listens = reads || peer.interest & EpollFlags::EPOLLIN.bits() != 0;
             let mut interest = EpollFlags::EPOLLRDHUP;
-            interest.set(EpollFlags::EPOLLIN, reads);
+            interest.set(EpollFlags::EPOLLIN, listens);
             interest.set(EpollFlags::EPOLLOUT, peer.has_output());
-            if interest.bits() != peer.interest {
-                peer.interest = interest.bits();
-                let _ = self.epoll.modify(&peer.stream, &mut EpollEvent::new(interest, key));
-            }
+            self.set_interest(key, interest);
         }
     }
 }
