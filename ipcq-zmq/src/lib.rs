@@ -66,7 +66,8 @@
 //! A call is one request and one reply, and a get one acknowledgement more; a batch is one request too. The calling
 //! thread does the work itself. Puts and gets that may wait for ever, and are made by several threads at a time, are done
 //! together, as one request; other calls have a connection each, which is kept for later ones (at most 64 per queue).
-//! Both sides look for more to do for 50 µs at most before they sleep; a call that waits wakes four times a second.
+//! Both sides look for more to do for 50 µs at most before they sleep, a broker
+//! also until something is due that soon; a call that waits wakes four times a second.
 //!
 //! # Limits
 //!
