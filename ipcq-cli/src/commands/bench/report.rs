@@ -232,7 +232,12 @@ fn spread(measured: &[Measured]) -> Vec<f64> {
 
 /// The median of what each of `numbers` is of the one `beside` it.
 fn ratio(numbers: &[f64], beside: &[f64]) -> f64 {
-    rounded(median(&ratios(numbers, beside)))
+    three_digits(median(&ratios(numbers, beside)))
+}
+
+/// The first three digits, wherever the point is: a broker beside a channel between threads is a small part of it.
+fn three_digits(number: f64) -> f64 {
+    format!("{number:.2e}").parse().unwrap_or(number)
 }
 
 /// Three digits after the point are more than can be measured.
