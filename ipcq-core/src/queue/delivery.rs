@@ -154,7 +154,7 @@ impl fmt::Debug for Receipt {
 impl<T, C: Codec<T>> Queue<T, C> {
     /// Hands out the lowest-numbered message that is ready.
     pub(super) fn deliver_within(&self, wait: Wait) -> Result<Delivery<T>, Missed> {
-        let outcome = scratch::with_bytes(|bytes| {
+        let outcome = scratch::with_get_bytes(|bytes| {
             let tag = self.channel.get_delivery(bytes, wait).map_err(GetCause::Fault)?;
             trace::redelivered(&self.label, &tag);
             // From here on, whatever happens, the message is not lost: decoding runs code of the user.

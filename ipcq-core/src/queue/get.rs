@@ -151,7 +151,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
 
     #[inline]
     pub(super) fn get_within(&self, wait: Wait) -> Result<T, Missed> {
-        let outcome = scratch::with_bytes(|bytes| {
+        let outcome = scratch::with_get_bytes(|bytes| {
             self.channel.get(bytes, wait).map_err(GetCause::Fault)?;
             self.codec
                 .decode_buffer(bytes)

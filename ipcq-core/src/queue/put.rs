@@ -99,7 +99,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
 
     #[inline]
     pub(super) fn put_within(&self, value: T, wait: Wait) -> Result<(), Refused<T>> {
-        let outcome = scratch::with_bytes(|bytes| match self.encode(&value, bytes) {
+        let outcome = scratch::with_put_bytes(|bytes| match self.encode(&value, bytes) {
             Ok(message) => self.channel.put(&[message], wait).map_err(PutCause::Fault),
             Err(error) => Err(self.not_encoded(error)),
         });

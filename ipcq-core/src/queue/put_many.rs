@@ -110,7 +110,8 @@ impl<T, C: Codec<T>> Queue<T, C> {
         let mut put = 0;
         loop {
             let (done, outcome) = scratch::with_batch(|batch| {
-                let filled = scratch::with_bytes(|bytes| self.fill(&mut messages, &mut taken, batch, bytes));
+                let filled =
+                    scratch::with_put_bytes(|bytes| self.fill(&mut messages, &mut taken, batch, bytes));
                 let (done, outcome) =
                     if batch.is_empty() { (0, Ok(())) } else { self.channel.put_many(batch, 0, wait) };
                 (done, outcome.map_err(PutCause::Fault).and(filled))

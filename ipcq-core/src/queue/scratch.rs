@@ -18,14 +18,22 @@ const KEPT_MESSAGES: usize = 1 << 14;
 type Slot<B> = Cell<Option<Box<B>>>;
 
 thread_local! {
-    static BYTES: Slot<Vec<u8>> = const { Cell::new(None) };
+    /// Of what is put: its length stays what codecs made ready, as gets do not come between.
+    static PUT: Slot<Vec<u8>> = const { Cell::new(None) };
+    static GET: Slot<Vec<u8>> = const { Cell::new(None) };
     static BATCH: Slot<Batch> = const { Cell::new(None) };
 }
 
-/// Does `work` with this thread's buffer, whose content is of no meaning.
+/// Does `work` with this thread's buffer for what is put, whose content is of no meaning.
 #[inline]
-pub(super) fn with_bytes<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    lend(&BYTES, work, |bytes| bytes.capacity() <= KEPT)
+pub(super) fn with_put_bytes<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    lend(&PUT, work, |bytes| bytes.capacity() <= KEPT)
+}
+
+/// Does `work` with this thread's buffer for what is got, whose content is of no meaning.
+#[inline]
+pub(super) fn with_get_bytes<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    lend(&GET, work, |bytes| bytes.capacity() <= KEPT)
 }
 
 /// Does `work` with this thread's batch, which is empty.
@@ -58,26 +66,33 @@ mod tests {
 
     #[test]
     fn a_buffer_is_used_again() {
-        let first = with_bytes(|bytes| {
+        let first = with_put_bytes(|bytes| {
             bytes.reserve_exact(1000);
             bytes.as_ptr()
         });
-        assert_eq!(with_bytes(|bytes| bytes.as_ptr()), first);
+        assert_eq!(with_put_bytes(|bytes| bytes.as_ptr()), first);
+    }
+
+    #[test]
+    fn what_is_got_leaves_the_buffer_for_puts_as_it_was() {
+        with_put_bytes(|bytes| bytes.resize(300, 0));
+        with_get_bytes(|bytes| bytes.resize(1, 0));
+        assert_eq!(with_put_bytes(|bytes| bytes.len()), 300);
     }
 
     #[test]
     fn a_large_buffer_is_not_kept() {
-        with_bytes(|bytes| bytes.reserve_exact(KEPT + 1));
-        assert_eq!(with_bytes(|bytes| bytes.capacity()), 0);
+        with_put_bytes(|bytes| bytes.reserve_exact(KEPT + 1));
+        assert_eq!(with_put_bytes(|bytes| bytes.capacity()), 0);
         with_batch(|batch| batch.push(&vec![0; KEPT + 1]));
         assert_eq!(with_batch(|batch| batch.spare()), (0, 0));
     }
 
     #[test]
     fn a_buffer_in_use_is_not_lent_twice() {
-        with_bytes(|outer| {
+        with_put_bytes(|outer| {
             outer.extend_from_slice(b"outer");
-            with_bytes(|inner| inner.extend_from_slice(b"inner"));
+            with_put_bytes(|inner| inner.extend_from_slice(b"inner"));
             assert_eq!(outer, b"outer");
         });
     }

@@ -98,8 +98,6 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         serialize_i8 i8,
         serialize_i128 i128,
         serialize_u128 u128,
-        serialize_f32 f32,
-        serialize_f64 f64,
         serialize_char char,
         serialize_str &str,
         serialize_bytes &[u8],
@@ -108,7 +106,17 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
     /// Most messages that are not small are bytes, one element each, so these go the short way.
     #[inline]
     fn serialize_u8(self, byte: u8) -> Result<(), Broken> {
-        self.encoder.writer().byte(byte)
+        self.encoder.writer().array([byte])
+    }
+
+    #[inline]
+    fn serialize_f32(self, value: f32) -> Result<(), Broken> {
+        self.encoder.writer().array(value.to_le_bytes())
+    }
+
+    #[inline]
+    fn serialize_f64(self, value: f64) -> Result<(), Broken> {
+        self.encoder.writer().array(value.to_le_bytes())
     }
 
     #[inline]
@@ -132,6 +140,7 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         Ok(())
     }
 
+    #[inline]
     fn serialize_unit_struct(self, _: &'static str) -> Result<(), Broken> {
         Ok(())
     }
@@ -141,6 +150,7 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         self.number(index)
     }
 
+    #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         _: &'static str,
@@ -173,6 +183,7 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         self.enter()
     }
 
+    #[inline]
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Nested<'o, 'v>, Broken> {
         self.enter()
     }
@@ -189,14 +200,17 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         self.enter()
     }
 
+    #[inline]
     fn serialize_map(self, len: Option<usize>) -> Result<Elements<'o, 'v>, Broken> {
         self.serialize_seq(len)
     }
 
+    #[inline]
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Nested<'o, 'v>, Broken> {
         self.enter()
     }
 
+    #[inline]
     fn serialize_struct_variant(
         self,
         _: &'static str,

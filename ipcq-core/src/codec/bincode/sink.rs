@@ -34,23 +34,26 @@ impl<'v> Sink<'v> {
         self.no_room
     }
 
-    /// The next bytes; those that are used are to be [`advance`](Self::advance)d over.
+    /// Has `fill` write to the next `N` bytes and say how many of them it used.
     #[inline]
-    fn room<const N: usize>(&mut self) -> Result<&mut [u8; N], Broken> {
-        if self.bytes.len() - self.at < N {
-            self.grow(N)?;
-        }
-        let room = self.bytes.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut);
-        room.ok_or_else(|| Broken::rule(NO_ROOM))
+    fn fill<const N: usize>(&mut self, fill: impl FnOnce(&mut [u8; N]) -> usize) -> Result<(), Broken> {
+        let ready = self.bytes.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut);
+        let Some(room) = ready else { return self.fill_more(fill) };
+        self.at += fill(room);
+        Ok(())
     }
 
-    #[inline]
-    const fn advance(&mut self, len: usize) {
-        self.at += len;
+    /// As [`fill`](Self::fill), where not so many are ready.
+    #[cold]
+    #[inline(never)]
+    fn fill_more<const N: usize>(&mut self, fill: impl FnOnce(&mut [u8; N]) -> usize) -> Result<(), Broken> {
+        self.grow(N)?;
+        let room = self.bytes.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut);
+        self.at += fill(room.ok_or_else(|| Broken::rule(NO_ROOM))?);
+        Ok(())
     }
 
     /// Makes bytes ready, `more` at least.
-    #[cold]
     fn grow(&mut self, more: usize) -> Result<(), Broken> {
         self.bytes.truncate(self.at);
         self.no_room = self.bytes.try_reserve(more).is_err();
@@ -89,34 +92,33 @@ impl Writer for Sink<'_> {
 }
 
 impl Sink<'_> {
-    /// Writes a byte.
+    /// Writes bytes as they are.
     #[inline]
-    pub(super) fn byte(&mut self, byte: u8) -> Result<(), Broken> {
-        *self.room::<1>()? = [byte];
-        self.advance(1);
-        Ok(())
+    pub(super) fn array<const N: usize>(&mut self, bytes: [u8; N]) -> Result<(), Broken> {
+        self.fill(move |room| {
+            *room = bytes;
+            N
+        })
     }
 
     /// Writes a number.
     #[inline]
-    pub(super) fn number(&mut self, value: impl Whole) -> Result<(), Broken> {
+    pub(super) fn number<W: Whole>(&mut self, value: W) -> Result<(), Broken> {
         let number = value.to_wire();
-        let [first, others @ ..] = self.room::<LONGEST>()?;
-        let len = if number <= ONE_BYTE {
-            *first = number.to_le_bytes()[0];
-            1
-        } else {
+        self.fill::<LONGEST>(move |[first, others @ ..]| {
+            if number <= ONE_BYTE {
+                *first = number.to_le_bytes()[0];
+                return 1;
+            }
             // Bytes beyond those that it takes are overwritten by what comes next.
             *others = number.to_le_bytes();
-            let (tag, len) = match 64 - number.leading_zeros() {
-                ..=16 => (TWO, 3),
-                17..=32 => (FOUR, 5),
+            let (tag, len) = match number {
+                ..=0xffff => (TWO, 3),
+                0x1_0000..=0xffff_ffff => (FOUR, 5),
                 _ => (EIGHT, 9),
             };
             *first = tag;
             len
-        };
-        self.advance(len);
-        Ok(())
+        })
     }
 }
