@@ -23,7 +23,8 @@ pub(crate) struct Machine {
 }
 
 /// The crates that take part.
-const PEERS: [&str; 5] = ["crossbeam-channel", "iceoryx2", "ipc-channel", "rtrb", "zeromq"];
+const PEERS: [&str; 7] =
+    ["crossbeam-channel", "iceoryx2", "ipc-channel", "rtrb", "zeromq", "zeromq-src", "zmq"];
 
 /// This machine, and this program.
 pub(crate) fn here() -> Machine {

@@ -7,8 +7,8 @@ use ipcq_core::QueueOptions;
 
 use crate::contender::Contender;
 use crate::contender::Contender::{
-    CopyingRelay, Crossbeam, Iceoryx2, Iceoryx2InPlace, IpcChannel, Python, Queue, RawFutex, RawPipe,
-    RelayedSocket, Rtrb, Typed, UnixSocket, ZeroMq,
+    Boost, CopyingRelay, Crossbeam, Iceoryx2, Iceoryx2InPlace, IpcChannel, LibZmq, Python, Queue, RawFutex,
+    RawPipe, RelayedSocket, Rtrb, Typed, UnixSocket, ZeroMq,
 };
 use crate::options::Options;
 
@@ -125,8 +125,20 @@ fn queues() -> impl Iterator<Item = Contender> {
 }
 
 fn round_trips() -> Vec<Scenario> {
-    let peers =
-        [Crossbeam, Rtrb, RawPipe, UnixSocket, RelayedSocket, RawFutex, IpcChannel, Iceoryx2, ZeroMq, Python];
+    let peers = [
+        Crossbeam,
+        Rtrb,
+        RawPipe,
+        UnixSocket,
+        RelayedSocket,
+        RawFutex,
+        IpcChannel,
+        Iceoryx2,
+        ZeroMq,
+        LibZmq,
+        Boost,
+        Python,
+    ];
     let kinds = [("roundtrip-busy", Waiting::Busy), ("roundtrip-asleep", Waiting::Asleep)];
     let of = |(kind, waiting)| {
         [64, 64 << 10]
@@ -146,6 +158,8 @@ fn streams() -> Vec<Scenario> {
         IpcChannel,
         Iceoryx2,
         ZeroMq,
+        LibZmq,
+        Boost,
         Python,
     ];
     let of = |processes| {
@@ -162,7 +176,7 @@ fn streams() -> Vec<Scenario> {
 fn batches() -> Vec<Scenario> {
     let of = |processes| {
         let shape = Shape { producers: processes, consumers: processes };
-        let peers = [Crossbeam, RawPipe, ZeroMq];
+        let peers = [Crossbeam, RawPipe, ZeroMq, LibZmq, Boost];
         SIZES.map(|size| {
             let batch = BATCH.min(MOST_MEMORY / size);
             Scenario::new("batch", How::Batches(batch), shape, size, queues().chain(peers))

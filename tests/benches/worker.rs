@@ -8,8 +8,12 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
+#[cfg(has_boost)]
+use crate::contender::boost;
 #[cfg(feature = "iceoryx2")]
 use crate::contender::iceoryx;
+#[cfg(feature = "libzmq")]
+use crate::contender::libzmq;
 use crate::contender::{ipc_channels, lanes, typed, zero_mq};
 
 /// Does what `arguments` say until there are no more jobs.
@@ -35,6 +39,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         #[cfg(feature = "iceoryx2")]
         ("iceoryx2" | "iceoryx2-in-place", [place, _]) => {
             iceoryx::work(control, puts, number, place, kind == "iceoryx2-in-place")
+        }
+        #[cfg(has_boost)]
+        ("boost", [place, _]) => boost::work(control, puts, number, place),
+        #[cfg(feature = "libzmq")]
+        ("libzmq", [place, consumers]) => {
+            let consumers = consumers.parse().map_err(|_| "how many consumers there are is a number")?;
+            libzmq::work(control, puts, number, place, consumers)
         }
         ("zeromq", [place, consumers]) => {
             let consumers = consumers.parse().map_err(|_| "how many consumers there are is a number")?;

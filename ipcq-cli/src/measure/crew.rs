@@ -160,10 +160,12 @@ impl Crew {
     /// Does `job` with all processes together, and says how fast that was.
     ///
     /// # Errors
-    /// When a process fails, ends, or takes longer than the crew's patience, and when a message was lost or changed.
+    /// When a process fails, ends, or takes longer than the crew's patience, and when a message was lost or changed. What
+    /// the others do then is not waited for: they may wait for messages that do not come, so the crew is of no more use
+    /// and should be dropped, not finished.
     ///
     /// # Blocking
-    /// Until all have done it.
+    /// Until all have done it, or one has failed.
     pub fn measure(&mut self, job: Job) -> Result<Measured, Fault> {
         let (put, got) = (job.messages / self.shape.producers, job.messages / self.shape.consumers);
         for (number, jobs) in self.jobs.iter().enumerate() {
@@ -190,7 +192,10 @@ impl Crew {
                 return Err(Fault::failed("a process of the benchmark does not finish; try fewer messages"));
             }
         }
-        serde_json::from_slice(&text).map_err(|error| Fault::failed(error.to_string()))
+        let report: Report =
+            serde_json::from_slice(&text).map_err(|error| Fault::failed(error.to_string()))?;
+        report.fault.as_deref().map_or(Ok(()), failed)?;
+        Ok(report)
     }
 
     /// Lets the processes end.
@@ -213,9 +218,7 @@ impl Crew {
 /// # Errors
 /// When one failed, and when what arrived is not what was put.
 pub fn combined(how: How, reports: &[Report]) -> Result<Measured, Fault> {
-    if let Some(fault) = reports.iter().find_map(|report| report.fault.as_ref()) {
-        return Err(Fault::failed(format!("a process of the benchmark failed: {fault}")));
-    }
+    reports.iter().find_map(|report| report.fault.as_deref()).map_or(Ok(()), failed)?;
     let total = |put: bool| {
         let side = reports.iter().filter(|report| report.put == put);
         side.fold((0, 0), |(count, sum): (usize, u64), report| {
@@ -238,4 +241,33 @@ pub fn combined(how: How, reports: &[Report]) -> Result<Measured, Fault> {
         busy,
         ..Measured::new(total(true).0, Duration::from_nanos(ended - began), p50, p99)
     })
+}
+
+/// That a process could not do its job.
+fn failed(fault: &str) -> Result<(), Fault> {
+    Err(Fault::failed(format!("a process of the benchmark failed: {fault}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use ipcq_core::memory::MemoryTransport;
+
+    use super::*;
+
+    /// One of two processes says that its job went wrong, and the other waits for what that one was to put.
+    #[test]
+    fn a_fault_is_known_before_all_have_reported() -> Result<(), Box<dyn std::error::Error>> {
+        let transport = MemoryTransport::new();
+        let queue = || transport.create_anonymous(&QueueOptions::new());
+        let (jobs, reports) = (vec![queue()?, queue()?], queue()?);
+        let faulty = Report { put: true, fault: Some("it broke".to_owned()), ..Report::default() };
+        reports.put(&[&serde_json::to_vec(&faulty)?], Wait::No)?;
+        let shape = Shape { producers: 1, consumers: 1 };
+        let patience = Duration::from_millis(1);
+        let mut crew = Crew { shape, team: Team::default(), jobs, reports, patience };
+        let job = Job { how: How::OneByOne, size: 8, messages: 1, pair: None };
+        let fault = crew.measure(job).expect_err("one of them failed").to_string();
+        assert!(fault.contains("it broke"), "{fault}");
+        Ok(())
+    }
 }

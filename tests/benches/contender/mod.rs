@@ -1,9 +1,13 @@
 //! Who takes part.
 
+#[cfg(has_boost)]
+pub(crate) mod boost;
 #[cfg(feature = "iceoryx2")]
 pub(crate) mod iceoryx;
 pub(crate) mod ipc_channels;
 pub(crate) mod lanes;
+#[cfg(feature = "libzmq")]
+pub(crate) mod libzmq;
 mod python;
 mod rings;
 pub(crate) mod typed;
@@ -41,20 +45,20 @@ pub(crate) enum Contender {
     Iceoryx2,
     Iceoryx2InPlace,
     ZeroMq,
+    LibZmq,
+    Boost,
     Python,
 }
 
 /// Those that this program would have to be built with, and is not.
-const NOT_BUILT: [(&str, &str); 4] = [
+const NOT_BUILT: [(&str, &str); 2] = [
     ("shm, in place", "ipcq has no calls that build and read a message where it lies"),
-    ("libzmq PUSH/PULL", "it needs the system's libzmq; nothing here links it"),
-    ("boost message_queue", "it needs boost's headers and a C++ compiler; nothing here is built with them"),
-    ("Aeron IPC", "it needs a media driver; nothing here is built with it"),
+    ("Aeron IPC", "its media driver takes CMake 3.30 or newer to build; nothing here is built with it"),
 ];
 
 /// Who is missing, and why.
 pub(crate) fn absent() -> Vec<(String, String)> {
-    let optional = [Contender::Iceoryx2, Contender::Python];
+    let optional = [Contender::Iceoryx2, Contender::LibZmq, Contender::Boost, Contender::Python];
     let missing = optional.into_iter().filter_map(|one| Some((one.name(), one.absence()?)));
     missing.chain(NOT_BUILT).map(|(name, why)| (name.to_owned(), why.to_owned())).collect()
 }
@@ -77,6 +81,8 @@ impl Contender {
             Self::Iceoryx2 => "iceoryx2",
             Self::Iceoryx2InPlace => "iceoryx2, in place",
             Self::ZeroMq => "zeromq PUSH/PULL",
+            Self::LibZmq => "libzmq PUSH/PULL",
+            Self::Boost => "boost message_queue",
             Self::Python => "Python mp.Queue",
         }
     }
@@ -87,6 +93,13 @@ impl Contender {
             Self::Iceoryx2 | Self::Iceoryx2InPlace if !cfg!(feature = "iceoryx2") => {
                 Some("the benchmark was built without it; add --features iceoryx2")
             }
+            Self::LibZmq if !cfg!(feature = "libzmq") => {
+                Some("the benchmark was built without it; add --features libzmq")
+            }
+            Self::Boost if !cfg!(feature = "boost") => {
+                Some("the benchmark was built without it; add --features boost")
+            }
+            Self::Boost if !cfg!(has_boost) => Some("boost's headers or a C++ compiler were not there"),
             Self::Python if !python::is_here() => Some("there is no python3"),
             _ => None,
         }
@@ -97,7 +110,10 @@ impl Contender {
         let alone = shape.producers == 1 && shape.consumers == 1;
         let trips = matches!(how, How::RoundTrip(_));
         match self {
-            Self::Queue(_) | Self::Typed(_) | Self::Crossbeam | Self::ZeroMq => true,
+            Self::Queue(_) | Self::Typed(_) | Self::Crossbeam | Self::ZeroMq | Self::LibZmq | Self::Boost => {
+                true
+            }
+
             Self::RawPipe if matches!(how, How::Batches(_)) => alone,
             Self::RawPipe => raw_pipe::carries(size, shape),
             // It only spins, and is not for those who sleep.
@@ -136,6 +152,14 @@ impl Contender {
             #[cfg(not(feature = "iceoryx2"))]
             Self::Iceoryx2 | Self::Iceoryx2InPlace => Err(Fault::failed("it is not built in")),
             Self::ZeroMq => zero_mq::start(setting),
+            #[cfg(feature = "libzmq")]
+            Self::LibZmq => libzmq::start(setting),
+            #[cfg(has_boost)]
+            Self::Boost => boost::start(setting),
+            #[cfg(not(feature = "libzmq"))]
+            Self::LibZmq => Err(Fault::failed("it is not built in")),
+            #[cfg(not(has_boost))]
+            Self::Boost => Err(Fault::failed("it is not built in")),
             Self::Python => python::start(&setting),
         }
     }
