@@ -4,6 +4,9 @@
 //! has a task for each direction, a channel between, and an `epoll` before each read. What a broker says is believed
 //! no more than what a client says: no frame is longer than the protocol allows, whatever it claims.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
