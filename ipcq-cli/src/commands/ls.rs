@@ -35,7 +35,7 @@ fn shown(reports: &[Report], format: Format) -> Result<String, Failure> {
     match format {
         Format::Json => reports.iter().map(|report| Ok(report.json()? + "\n")).collect(),
         Format::Prometheus => Ok(exposition(reports)),
-        Format::Text => Ok(table(&Report::COLUMNS, &reports.iter().map(Report::row).collect::<Vec<_>>())),
+        Format::Text => Ok(table(&Report::LISTED, &reports.iter().map(Report::listed).collect::<Vec<_>>())),
     }
 }
 

@@ -36,8 +36,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// What each column of [`row`](Self::row) is.
-    pub(super) const COLUMNS: [&str; 21] = [
+    /// What `ls` shows of a queue, one to a line: what it promises, and no more, so that a line stays a line.
+    pub(super) const LISTED: [&str; 13] = [
         "name",
         "transport",
         "len",
@@ -47,17 +47,9 @@ impl Report {
         "puts",
         "gets",
         "in_flight",
-        "redelivered",
-        "bytes_put",
-        "put_waits",
-        "get_waits",
-        "recoveries",
         "waiting_putters",
         "waiting_getters",
         "codec",
-        "max_message",
-        "auto_close",
-        "acknowledged",
         "location",
     ];
 
@@ -93,31 +85,41 @@ impl Report {
         serde_json::to_string(self).map_err(|error| Failure::failed(error.to_string()))
     }
 
-    pub(super) fn row(&self) -> [String; 21] {
+    /// Everything as text, by name.
+    fn facts(&self) -> [(&'static str, String); 21] {
         let yes_or_no = |yes| if yes { "yes" } else { "no" }.to_owned();
         [
-            self.name.clone().unwrap_or_default(),
-            self.transport.to_owned(),
-            self.len.to_string(),
-            self.capacity.to_string(),
-            self.bytes.to_string(),
-            yes_or_no(self.closed),
-            self.puts.to_string(),
-            self.gets.to_string(),
-            self.in_flight.to_string(),
-            self.redelivered.to_string(),
-            self.bytes_put.to_string(),
-            self.put_waits.to_string(),
-            self.get_waits.to_string(),
-            self.recoveries.to_string(),
-            self.waiting_putters.to_string(),
-            self.waiting_getters.to_string(),
-            self.codec.clone(),
-            self.max_message.to_string(),
-            yes_or_no(self.auto_close),
-            yes_or_no(self.acknowledged),
-            self.location.clone(),
+            ("name", self.name.clone().unwrap_or_default()),
+            ("transport", self.transport.to_owned()),
+            ("len", self.len.to_string()),
+            ("capacity", self.capacity.to_string()),
+            ("bytes", self.bytes.to_string()),
+            ("closed", yes_or_no(self.closed)),
+            ("puts", self.puts.to_string()),
+            ("gets", self.gets.to_string()),
+            ("in_flight", self.in_flight.to_string()),
+            ("redelivered", self.redelivered.to_string()),
+            ("bytes_put", self.bytes_put.to_string()),
+            ("put_waits", self.put_waits.to_string()),
+            ("get_waits", self.get_waits.to_string()),
+            ("recoveries", self.recoveries.to_string()),
+            ("waiting_putters", self.waiting_putters.to_string()),
+            ("waiting_getters", self.waiting_getters.to_string()),
+            ("codec", self.codec.clone()),
+            ("max_message", self.max_message.to_string()),
+            ("auto_close", yes_or_no(self.auto_close)),
+            ("acknowledged", yes_or_no(self.acknowledged)),
+            ("location", self.location.clone()),
         ]
+    }
+
+    /// The values of what is [`LISTED`](Self::LISTED), in its order.
+    pub(super) fn listed(&self) -> [String; Self::LISTED.len()] {
+        let facts = self.facts();
+        Self::LISTED.map(|listed| {
+            let fact = facts.iter().find(|(name, _)| *name == listed);
+            fact.map(|(_, value)| value.clone()).unwrap_or_default()
+        })
     }
 }
 
@@ -128,8 +130,8 @@ pub(super) fn run(backends: &Backends, queue: &str, format: Format) -> Result<()
         Format::Json => print(&(report.json()? + "\n")),
         Format::Prometheus => print(&exposition(&[report])),
         Format::Text => {
-            let lines = Report::COLUMNS.iter().zip(report.row());
-            print(&lines.map(|(column, value)| format!("{column:<16} {value}\n")).collect::<String>())
+            let lines = report.facts();
+            print(&lines.iter().map(|(name, value)| format!("{name:<16} {value}\n")).collect::<String>())
         }
     }
 }

@@ -99,6 +99,12 @@ fn ls_shows_every_queue(sandbox: &Sandbox) {
     let text = sandbox.ipcq("ls").done().succeeds().stdout();
     let firsts: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(firsts, ["name", "a", "b", "c"], "{text}");
+    // What is promised, and no more, so that a line stays a line.
+    assert_eq!(
+        text.lines().next().expect("a head").split_whitespace().collect::<Vec<_>>().join(" "),
+        "name transport len capacity bytes closed puts gets in_flight waiting_putters waiting_getters codec location"
+    );
+    assert!(text.lines().skip(1).all(|line| line.split_whitespace().count() == 13), "{text}");
 }
 
 /// Puts bytes that are no queue where a queue is kept.
