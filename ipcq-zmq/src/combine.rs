@@ -97,7 +97,7 @@ impl<J> Place<J> {
 
     /// Waits until it is told something, but no longer than that.
     fn wait(&self, patience: Duration) -> u8 {
-        let mut spin = Spin::short();
+        let mut spin = Spin::of_thread();
         loop {
             match self.state.load(Ordering::Acquire) {
                 WAITS if spin.turn() => {}

@@ -61,9 +61,9 @@ pub(crate) struct Spin {
 }
 
 impl Spin {
-    /// Looks for a moment.
-    pub(crate) fn short() -> Self {
-        Self { start: Instant::now(), limit: SHORT, straight: STRAIGHT, turns: 0 }
+    /// Looks for as long as another thread takes for a request or two.
+    pub(crate) fn of_thread() -> Self {
+        Self { start: Instant::now(), limit: LONG, straight: STRAIGHT, turns: 0 }
     }
 
     /// After a look that found nothing; returns whether to look once more.
