@@ -21,6 +21,9 @@ use crate::waiting::at_most;
 
 /// The codec of queues that take any bytes.
 const BYTES: &str = "bytes";
+/// How long a batch waits for room before one message waits by itself: shorter than somebody who ends the command waits
+/// to hear how much went in.
+const BATCH_WAIT: Duration = Duration::from_millis(100);
 /// How long a wait for room is not worth a word.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
@@ -121,7 +124,9 @@ impl<'a> Putter<'a> {
             from += count;
             match end {
                 Ok(()) => {}
-                Err(PutFault::Full | PutFault::Busy) if !self.wait.no_wait => {
+                // There was some room, and so there may be more.
+                Err(PutFault::Timeout) if count > 0 => {}
+                Err(PutFault::Full | PutFault::Busy | PutFault::Timeout) if !self.wait.no_wait => {
                     // One message waits by itself, so that each has all of its time.
                     let message = batch.get(from).unwrap_or_default();
                     self.put_waiting(message).map_err(|fault| Failure::put(&self.queue, &fault))?;
@@ -133,11 +138,13 @@ impl<'a> Putter<'a> {
         Ok(())
     }
 
-    /// Puts what there is room for.
+    /// Puts what there is room for, or will be in a moment where messages may wait as long as they like.
     fn put_now(&mut self, batch: &Batch, from: usize) -> (usize, Result<(), PutFault>) {
         let tally = self.tally.clone();
         let _call = tally.begin();
-        let (count, end) = self.channel.put_many(batch, from, Wait::No);
+        let patient = !self.wait.no_wait && self.wait.timeout.is_none();
+        let wait = if patient { Wait::timeout(BATCH_WAIT) } else { Wait::No };
+        let (count, end) = self.channel.put_many(batch, from, wait);
         self.tally.add(count);
         self.show(count);
         (count, end)
