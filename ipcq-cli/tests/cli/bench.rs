@@ -123,6 +123,7 @@ fn a_report_is_drawn_and_needs_nothing_else(sandbox: &Sandbox) {
         &format!("{transport}, busy"),
         "99.9 %",
         &table,
+        concat!("ipcq ", env!("CARGO_PKG_VERSION"), " on "),
         // It can be read on a narrow screen, and on a dark one.
         "width=device-width",
         "prefers-color-scheme: dark",

@@ -88,9 +88,20 @@ fn html(svg: &str, tables: &str) -> String {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>ipcq bench</title>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <style>\n{STYLE}\n</style></head>\n\
-         <body>\n<h1>ipcq bench</h1>\n<div>{svg}</div>\n<pre>{}</pre>\n</body>\n</html>\n",
+         <body>\n<h1>ipcq bench</h1>\n<p>{}</p>\n<div>{svg}</div>\n<pre>{}</pre>\n</body>\n</html>\n",
+        escaped(&here()),
         escaped(tables)
     )
+}
+
+/// What was measured, and where: figures of two machines do not compare.
+fn here() -> String {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("of an unknown kind", |(_, model)| model);
+    let count = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("ipcq {} on {count} processors ({model}), Linux {}", env!("CARGO_PKG_VERSION"), kernel.trim())
 }
 
 /// All charts, one below the other.
