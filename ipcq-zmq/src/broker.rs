@@ -9,7 +9,9 @@ use crate::remote::is_remote;
 use crate::session::{Parked, Session};
 use crate::store::{Store, Taken};
 use crate::tally::Tally;
-use crate::wire::{ACKNOWLEDGED, AUTO_CLOSE, Header, Op, PIECE, PRODUCER, REMOVED, RESUMED, Request, Status};
+use crate::wire::{
+    ACKNOWLEDGED, AUTO_CLOSE, Header, NO_WAIT, Op, PIECE, PRODUCER, REMOVED, RESUMED, Request, Status,
+};
 
 /// How long a session without a connection is kept for its client to come back, in nanoseconds.
 pub(crate) const KEEP: u64 = 5_000_000_000;
@@ -356,7 +358,9 @@ impl Broker {
                 continue;
             };
             self.leave_lines(slot);
-            self.finish(slot, &parked, Status::Timeout, sink);
+            // One that does not wait was held for a moment, in which nothing came.
+            let held = parked.request().flags & NO_WAIT != 0;
+            self.finish(slot, &parked, if held { Status::Empty } else { Status::Timeout }, sink);
         }
         let mut ended = self.end_leases(sink);
         while let Some(&(expires, slot)) = self.kept.front()

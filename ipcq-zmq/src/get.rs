@@ -9,7 +9,7 @@ use crate::client::{Client, Failed};
 use crate::clock;
 use crate::connection::{Connection, Reply};
 use crate::packed;
-use crate::wire::{Op, PIECE, Request, SOME, Status};
+use crate::wire::{DELIVERY, ON_READ, Op, PIECE, Request, SOME, Status};
 
 /// What became of a get on a connection that works.
 type Got<T> = Result<T, Failed>;
@@ -25,6 +25,22 @@ pub(crate) struct Haul {
     pub(crate) redeliveries: u64,
     /// From when on the broker may call it back, if it is not acknowledged by then; 0 for never.
     pub(crate) recall_from: u64,
+    /// Whether it was this process's when it had been read.
+    pub(crate) on_read: bool,
+}
+
+/// What decides whose messages are that have arrived.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    id: u64,
+    recall_from: u64,
+    on_read: bool,
+}
+
+impl Haul {
+    pub(crate) const fn arrival(&self) -> Arrival {
+        Arrival { id: self.id, recall_from: self.recall_from, on_read: self.on_read }
+    }
 }
 
 pub(crate) enum Content {
@@ -73,7 +89,7 @@ impl Client {
                     self.fetch(connection, message, *len)?
                 }
             };
-            if whole && self.acknowledge(connection, haul.id, haul.recall_from)? {
+            if whole && self.acknowledge(connection, haul.arrival())? {
                 return Ok(Ok(haul));
             }
         }
@@ -127,10 +143,10 @@ impl Client {
         long: &mut Vec<u8>,
         batch: &mut Batch,
     ) -> Got<bool> {
-        let Haul { content, id, recall_from, .. } = haul;
-        match content {
+        let arrival = haul.arrival();
+        match haul.content {
             Content::Packed(packed, ..) => {
-                let own = self.acknowledge(connection, id, recall_from)?;
+                let own = self.acknowledge(connection, arrival)?;
                 if own {
                     packed::iter(&packed).for_each(|message| batch.push(message));
                 }
@@ -139,7 +155,7 @@ impl Client {
             Content::Long(piece, len) => {
                 long.extend_from_slice(&piece);
                 let whole = self.fetch(connection, long, len)?;
-                let own = whole && self.acknowledge(connection, id, recall_from)?;
+                let own = whole && self.acknowledge(connection, arrival)?;
                 if own {
                     batch.push(long);
                 }
@@ -177,9 +193,14 @@ impl Client {
             let mut request = Self::request(connection, Op::Get, wait);
             (request.a, request.b, request.c) = (messages as u64, bytes as u64, room as u64);
             request.flags |= flags;
+            if flags & DELIVERY == 0 && !connection.is_remote() {
+                request.flags |= ON_READ;
+            }
             let reply = self.exchange(connection, &request, &[])?;
             let [_, len, left, recall_from, redeliveries] = reply.header.fields;
-            let haul = |content| Ok(Haul { content, id: request.id, left, redeliveries, recall_from });
+            let on_read = reply.header.flags & ON_READ != 0;
+            let haul =
+                |content| Ok(Haul { content, id: request.id, left, redeliveries, recall_from, on_read });
             let len = usize::try_from(len).unwrap_or(usize::MAX);
             return Ok(match Status::parse(reply.header.code) {
                 Some(Status::NeedsRoom) if len > most => Err(GetFault::Empty),
@@ -242,15 +263,19 @@ impl Client {
         Ok(true)
     }
 
-    /// Tells the broker that what it sent has arrived, before the caller learns of it; returns whether it is this
-    /// process's from here on, whatever happens. Who took so long that the broker may have called it back asks.
-    pub(crate) fn acknowledge(&self, connection: &mut Connection, id: u64, recall_from: u64) -> Got<bool> {
-        let mut request = Request::new(Op::Ack, connection.next_id());
-        request.ack = connection.acknowledged;
-        let told = connection.tell(&request);
+    /// Tells the broker that what it sent has arrived, before the caller learns of it, unless the broker can see that by
+    /// itself; returns whether it is this process's from here on, whatever happens. Who took so long that the broker may
+    /// have called it back asks.
+    pub(crate) fn acknowledge(&self, connection: &mut Connection, arrival: Arrival) -> Got<bool> {
+        let Arrival { id, recall_from, on_read } = arrival;
+        let told = on_read || {
+            let mut request = Request::new(Op::Ack, connection.next_id());
+            request.ack = connection.acknowledged;
+            connection.tell(&request).is_ok()
+        };
         // From elsewhere nothing is called back.
         let in_time = recall_from == 0 || connection.is_remote() || clock::now() < recall_from;
-        if told.is_ok() && in_time {
+        if told && in_time {
             return Ok(true);
         }
         let mut request = Self::request(connection, Op::Confirm, Wait::Forever);

@@ -44,6 +44,8 @@ pub(crate) struct Peer {
     pub(crate) progress: u64,
     /// Whether the last attempt to send left something.
     blocked: bool,
+    /// Whether it ended the connection without having read all that was sent to it.
+    reset: bool,
     /// Whether it is in the list of those to be looked after.
     pub(crate) attended: bool,
     /// What the kernel was asked to report.
@@ -93,6 +95,7 @@ impl Peer {
             stage: Stage::Greeting,
             progress: now,
             blocked: false,
+            reset: false,
             attended: false,
             interest: 0,
             input: Vec::new(),
@@ -141,8 +144,21 @@ impl Peer {
                 Got::Bytes
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Got::Nothing,
-            Err(_) => Got::End,
+            Err(error) => {
+                self.reset |= error.kind() == ErrorKind::ConnectionReset;
+                Got::End
+            }
         }
+    }
+
+    /// Whether it has read all that was sent to it; `false` where that cannot be known.
+    pub(crate) fn has_read(&mut self) -> bool {
+        // Should it end the connection now, the kernel says that something was unread before it throws that away.
+        if self.has_output() || !self.stream.is_all_read() {
+            return false;
+        }
+        self.reset |= self.stream.is_in_error();
+        !self.reset
     }
 
     /// Sees to it that there is room to read into.

@@ -68,6 +68,19 @@ impl Broker {
         overdue
     }
 
+    /// Whether what a session was sent is its own once it has read it.
+    pub(crate) fn takes_by_reading(&self, slot: Slot) -> bool {
+        self.sessions.get(&slot).is_some_and(Session::takes_by_reading)
+    }
+
+    /// A session has read all that it was sent.
+    pub(crate) fn has_read(&mut self, slot: Slot) {
+        let session = self.sessions.get(&slot).filter(|session| session.takes_by_reading());
+        if let Some(id) = session.and_then(|session| session.taken.as_ref()).map(|taken| taken.id) {
+            self.note_arrival(slot, id);
+        }
+    }
+
     /// Whether all of `taken` can go back: a part would be lost, and its getter lives.
     fn returns(&self, taken: &InFlight) -> bool {
         self.is_last(taken) && taken.messages.count() <= self.room()

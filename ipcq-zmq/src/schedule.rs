@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use crate::broker::{Body, Broker, Settings, Sink, Slot};
 use crate::packed;
 use crate::store::Taken;
-use crate::wire::{Header, NO_WAIT, Op, PIECE, Request, SOME, STAT_FIELDS, Status, UPLOADED};
+use crate::wire::{Header, NO_WAIT, ON_READ, Op, PIECE, Request, SOME, STAT_FIELDS, Status, UPLOADED};
 use steps::{Step, steps};
 
 const CLIENTS: usize = 4;
@@ -149,8 +149,9 @@ impl World {
             Step::Put { messages, wait, long, some } if self.clients[at].asked.is_none() => {
                 self.ask_put(at, messages, wait, long, some);
             }
-            Step::Get { messages, wait } if self.clients[at].asked.is_none() => {
+            Step::Get { messages, wait, on_read } if self.clients[at].asked.is_none() => {
                 let mut request = self.request(at, Op::Get, wait);
+                request.flags |= if on_read { ON_READ } else { 0 };
                 (request.a, request.b, request.c) = (u64::from(messages) + 1, u64::MAX, u64::MAX);
                 self.ask(at, Asked { request, content: Vec::new(), numbers: Vec::new() });
             }
@@ -245,6 +246,9 @@ impl World {
             Some(Status::Msg) => {
                 assert!(!numbers.is_empty() && numbers.len() as u64 == header.fields[0]);
                 self.note(at, &numbers);
+                if header.flags & ON_READ != 0 {
+                    return;
+                }
                 let mut request = self.request(at, Op::Ack, Some(19));
                 request.ack = header.id;
                 let slot = self.clients[at].slot;
@@ -297,9 +301,10 @@ impl World {
             assert!(self.clients[at].asked.is_none(), "a call on a closed queue never ended");
         }
         while self.broker.store.len() > 0 {
-            self.step(0, Step::Get { messages: 3, wait: None });
+            self.step(0, Step::Get { messages: 3, wait: None, on_read: true });
             self.step(0, Step::Read);
         }
+        self.note_read(&(0..CLIENTS).map(|at| self.clients[at].slot).collect::<Vec<_>>());
         assert_eq!(self.broker.moving, 0, "bytes that belong to nobody are counted");
         assert_eq!((self.broker.store.bytes(), self.broker.puts - self.broker.gets), (0, 0));
         let got: HashSet<u64> = self.got.iter().copied().collect();
@@ -334,9 +339,12 @@ proptest! {
                 let fit = u64::from(messages).min((CAPACITY - model.len()) as u64);
                 model.extend(first..first + fit);
             } else {
-                world.step(at, Step::Get { messages, wait: None });
+                world.step(at, Step::Get { messages, wait: None, on_read: false });
                 let before = world.got.len();
+                // One that finds nothing may be held for a moment.
+                world.step(at, Step::Pass(1));
                 world.step(at, Step::Read);
+                prop_assert!(world.clients[at].asked.is_none(), "a call that does not wait was not answered");
                 let count = model.len().min(usize::from(messages) + 1);
                 let expected: Vec<u64> = model.drain(..count).collect();
                 prop_assert_eq!(&world.got[before..], expected);
@@ -352,7 +360,7 @@ proptest! {
 fn waiting_is_in_turn() {
     let mut world = World::new();
     for at in 0..CLIENTS {
-        world.step(at, Step::Get { messages: 0, wait: Some(19) });
+        world.step(at, Step::Get { messages: 0, wait: Some(19), on_read: false });
     }
     let newcomer = world.newcomer();
     world.clients.push(newcomer);
@@ -376,7 +384,7 @@ fn stat_counts() {
     assert_eq!((header.code, header.fields[0]), (Status::Stat as u8, CAPACITY as u64));
     assert_eq!((world.broker.putters.len(), STAT_FIELDS), (1, 13));
     // The putter waits, a getter does, too, for what nobody will have; another dies with a message in its hands.
-    world.step(1, Step::Get { messages: 0, wait: None });
+    world.step(1, Step::Get { messages: 0, wait: None, on_read: false });
     world.step(1, Step::Die);
     let tally = &world.broker.tally;
     assert_eq!((tally.put_waits, tally.get_waits, tally.recoveries), (1, 0, 1));

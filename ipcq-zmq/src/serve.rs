@@ -3,9 +3,17 @@
 use crate::broker::{Body, Broker, Sink, Slot, Violation};
 use crate::packed;
 use crate::recall::GRACE;
+use crate::remote::is_remote;
 use crate::session::{InFlight, Parked, Session};
 use crate::store::{NotTaken, Taken, Wanted};
-use crate::wire::{DELIVERY, Header, NO_WAIT, Op, Request, SOME, Status, UPLOADED};
+use crate::wire::{DELIVERY, Header, NO_WAIT, ON_READ, Op, Request, SOME, Status, UPLOADED};
+
+/// How long a get that does not wait is held when it finds nothing, in nanoseconds: less than it takes to ask again.
+const HOLD: u64 = 20_000;
+/// After how many in a row that found nothing they are not held any more.
+const MISSES_MAX: u8 = 8;
+/// How many bytes a client may take without a word; what is longer need not be kept until its next request.
+const SHORT: usize = 8 << 10;
 
 impl Broker {
     /// Answers what must happen once: what is repeated gets the answer that it got before.
@@ -111,6 +119,9 @@ impl Broker {
             }
             Parked::Join { end, .. } => self.join_status(*end),
         };
+        if status == Status::Empty && self.holds(slot, &mut parked) {
+            return self.park(slot, parked);
+        }
         match status {
             Status::Full | Status::Empty | Status::Unfinished if parked.request().flags & NO_WAIT == 0 => {
                 if parked.keep(content).is_ok() {
@@ -121,6 +132,20 @@ impl Broker {
             }
             status => self.finish(slot, &parked, status, sink),
         }
+    }
+
+    /// Whether a get that does not wait, and found nothing, is held for a moment: who asks time and again, and was given
+    /// something not long ago, gets the next message when it comes, and not when it has asked anew.
+    fn holds(&mut self, slot: Slot, parked: &mut Parked) -> bool {
+        let Some(session) = self.sessions.get_mut(&slot) else { return false };
+        let Parked::Get { request, .. } = parked else { return false };
+        if request.flags & NO_WAIT == 0 || session.misses >= MISSES_MAX {
+            return false;
+        }
+        session.misses += 1;
+        let until = self.now.saturating_add(HOLD);
+        request.expires = if request.expires == 0 { until } else { request.expires.min(until) };
+        true
     }
 
     fn park(&mut self, slot: Slot, parked: Parked) {
@@ -193,14 +218,14 @@ impl Broker {
             return Step::Done(Status::Ok);
         }
         let taken = if !self.settings.acknowledged {
-            self.store.take(wanted).map(|messages| self.hand_out(slot, request.id, messages, None, sink))
+            self.store.take(wanted).map(|messages| self.hand_out(slot, request, messages, None, sink))
         } else if request.flags & DELIVERY != 0 {
             let lowest = self.take_lowest(wanted.room, sink);
             lowest.map(|lowest| self.deliver(slot, request.id, lowest, sink))
         } else {
             self.take_lowest(wanted.room, sink).map(|(number, letter)| {
                 let origin = Some((number, letter.redeliveries));
-                self.hand_out(slot, request.id, letter.message, origin, sink);
+                self.hand_out(slot, request, letter.message, origin, sink);
             })
         };
         match taken {
@@ -220,7 +245,7 @@ impl Broker {
     fn hand_out(
         &mut self,
         slot: Slot,
-        id: u64,
+        request: Request,
         messages: Taken,
         origin: Option<(u64, u32)>,
         sink: &mut impl Sink,
@@ -229,12 +254,16 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(&slot) else { return };
         let count = messages.count() as u64;
         let (len, _) = messages.first_frame();
-        let header = Header { code: Status::Msg as u8, flags: 0, id, fields: [count, len, left, 0, 0] };
+        let on_read =
+            request.flags & ON_READ != 0 && messages.bytes() <= SHORT && !is_remote(session.process);
+        let (id, flags) = (request.id, if on_read { ON_READ } else { 0 });
+        let header = Header { code: Status::Msg as u8, flags, id, fields: [count, len, left, 0, 0] };
+        session.misses = 0;
         self.gets += count;
         let (left, recall_from) = (self.gets, self.now.saturating_add(GRACE));
         self.deliveries.redelivered += u64::from(origin.is_some_and(|(_, redeliveries)| redeliveries > 0));
         self.moving += messages.bytes();
-        let taken = InFlight { id, messages, left, recall_from, origin };
+        let taken = InFlight { id, messages, left, recall_from, on_read, origin };
         session.last = Some(header);
         Self::send_taken(slot, header, session.taken.insert(taken), sink);
     }

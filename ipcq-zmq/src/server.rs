@@ -303,6 +303,9 @@ impl Server {
 
     /// What is to be known before a request is done that deliveries matter to: who has died by now, and what time it is.
     fn look_up_for(&mut self, now: u64, op: Op, leaving: bool) -> u64 {
+        if op == Op::Stat {
+            self.note_all_read();
+        }
         if self.broker.deliveries.in_flight() > 0 && !leaving && op != Op::Ack {
             self.note_deaths(now);
         }
@@ -326,6 +329,7 @@ impl Server {
 
     /// Ends a connection.
     pub(crate) fn hang_up(&mut self, now: u64, key: u64) {
+        self.note_read(key);
         let Some(peer) = self.desk.peers.remove(&key) else { return };
         let _ = self.epoll.delete(&peer.stream);
         if is_remote(peer.process) {

@@ -4,7 +4,7 @@ use std::collections::TryReserveError;
 
 use crate::broker::ProcessId;
 use crate::store::{LongMessage, Taken, Wanted};
-use crate::wire::{Header, Request, SOME};
+use crate::wire::{Header, NO_WAIT, Request, SOME};
 
 /// How many callers one request can stand for in what is told of a queue.
 const CALLERS_MAX: usize = 1 << 16;
@@ -68,6 +68,8 @@ impl Parked {
             Self::Put { request, put, total, .. } if request.flags & SOME != 0 => {
                 total.saturating_sub(*put).max(1)
             }
+            // One that is held for a moment does not wait.
+            Self::Get { request, .. } if request.flags & NO_WAIT != 0 => 0,
             Self::Get { request, wanted } if request.flags & SOME != 0 => wanted.messages.min(CALLERS_MAX),
             _ => 1,
         }
@@ -108,6 +110,8 @@ pub(crate) struct InFlight {
     pub(crate) left: u64,
     /// When they may be called back.
     pub(crate) recall_from: u64,
+    /// Whether they are the client's once it has read them, and not only when it says so.
+    pub(crate) on_read: bool,
     /// The number of the message and how often it had come back, in a queue whose messages have numbers.
     pub(crate) origin: Option<(u64, u32)>,
 }
@@ -134,6 +138,8 @@ pub(crate) struct Session {
     pub(crate) sent: Option<Sent>,
     pub(crate) upload: LongMessage,
     pub(crate) parked: Option<Parked>,
+    /// How many gets in a row that did not wait found nothing.
+    pub(crate) misses: u8,
     /// The request that waited when the connection was lost, and its [`progress`](Parked::progress).
     pub(crate) interrupted: (u64, u64),
 }
@@ -149,6 +155,7 @@ impl Session {
             sent,
             upload: LongMessage::default(),
             parked,
+            misses: u8::MAX,
             interrupted: (0, 0),
         }
     }
@@ -156,6 +163,11 @@ impl Session {
     /// Every reply up to `id` has arrived. Returns how many bytes need not be kept any more.
     pub(crate) fn acknowledge(&mut self, id: u64) -> usize {
         self.taken.take_if(|taken| taken.id <= id).map_or(0, |taken| taken.messages.bytes())
+    }
+
+    /// Whether what it was sent is its own once it has read it.
+    pub(crate) fn takes_by_reading(&self) -> bool {
+        self.taken.as_ref().is_some_and(|taken| taken.on_read)
     }
 
     /// Whether something of it is to be taken back or thrown away should its process die.

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
+use crate::unread;
+
 #[derive(Debug)]
 pub(crate) enum Stream {
     Unix(UnixStream),
@@ -25,6 +27,21 @@ impl Stream {
             Self::Unix(stream) => stream.set_read_timeout(Some(timeout)),
             Self::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
         }
+    }
+
+    /// Whether what was written has been read, or thrown away because the peer has ended the connection; `false` where that
+    /// cannot be known.
+    pub(crate) fn is_all_read(&self) -> bool {
+        matches!(self, Self::Unix(stream) if unread::bytes(stream) == Some(0))
+    }
+
+    /// Whether an error is to be told, which the peer has made; says so once.
+    pub(crate) fn is_in_error(&self) -> bool {
+        let error = match self {
+            Self::Unix(stream) => stream.take_error(),
+            Self::Tcp(stream) => stream.take_error(),
+        };
+        !matches!(error, Ok(None))
     }
 
     /// What the peer sends from here on does not reach it any more.

@@ -150,6 +150,7 @@ impl Client {
                 Ok(haul) => haul,
                 Err(fault) => return Ok(Err(fault)),
             };
+            let arrival = haul.arrival();
             let (count, whole) = match haul.content {
                 Content::Packed(packed, count, _) => {
                     if let Err(error) = share_out(&packed, jobs) {
@@ -162,7 +163,7 @@ impl Client {
                     (1, self.fetch(connection, &mut first.message, len)?)
                 }
             };
-            if whole && self.acknowledge(connection, haul.id, haul.recall_from)? {
+            if whole && self.acknowledge(connection, arrival)? {
                 return Ok(Ok(count));
             }
         }

@@ -21,6 +21,10 @@ impl Server {
         let mut recalled = false;
         loop {
             let mut overdue = self.broker.overdue();
+            // What was read is not missed by anybody, whether its getter is stopped by now or not.
+            overdue.retain(|(slot, _)| {
+                self.desk.slots.get(slot).copied().is_none_or(|key| !self.note_read(key))
+            });
             overdue.retain(|(_, process)| {
                 self.processes.get(process).is_some_and(|process| process::is_stopped(process.pid))
             });
@@ -41,6 +45,26 @@ impl Server {
         }
         if recalled {
             self.broker.pump(&mut self.desk);
+        }
+    }
+
+    /// Looks whether the session of a connection has read what is its own then; returns whether it has.
+    pub(crate) fn note_read(&mut self, key: u64) -> bool {
+        let Some(peer) = self.desk.peers.get_mut(&key) else { return false };
+        let Stage::Open(slot) = peer.stage else { return false };
+        let is_its = self.desk.slots.get(&slot) == Some(&key);
+        if !is_its || !self.broker.takes_by_reading(slot) || !peer.has_read() {
+            return false;
+        }
+        self.broker.has_read(slot);
+        true
+    }
+
+    /// Looks what all sessions have read by now, so that it is not counted as on its way.
+    pub(crate) fn note_all_read(&mut self) {
+        let keys: Vec<u64> = self.desk.slots.values().copied().collect();
+        for key in keys {
+            self.note_read(key);
         }
     }
 

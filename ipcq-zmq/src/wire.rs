@@ -27,6 +27,8 @@ pub(crate) const UPLOADED: u16 = 2;
 pub(crate) const SOME: u16 = 4;
 /// A get is to hand out a delivery, and a reply does.
 pub(crate) const DELIVERY: u16 = 8;
+/// What a get is answered with is to be the client's once it has read it, and what a reply holds is.
+pub(crate) const ON_READ: u16 = 16;
 /// The session of a HELLO was known: what it did before holds.
 pub(crate) const RESUMED: u16 = 1;
 

@@ -1,7 +1,9 @@
 //! Connections and clients that are lost.
 
 use super::{Asked, CAPACITY, Client, World};
+use crate::broker::Slot;
 use crate::recall::GRACE;
+use crate::session::Session;
 use crate::wire::{Op, Request, Status};
 
 impl World {
@@ -11,7 +13,10 @@ impl World {
         self.broker.tick(self.now, &mut self.wires);
         let (mut recalled, mut kept) = (false, Vec::new());
         loop {
-            let overdue = self.broker.overdue();
+            let overdue: Vec<_> = self.broker.overdue();
+            self.note_read(&overdue.iter().map(|(slot, _)| *slot).collect::<Vec<_>>());
+            let is_missed = |slot: &Slot| self.broker.sessions.get(slot).is_some_and(Session::is_behind);
+            let overdue: Vec<_> = overdue.into_iter().filter(|(slot, _)| is_missed(slot)).collect();
             if overdue.is_empty() {
                 break;
             }
@@ -35,6 +40,20 @@ impl World {
         }
         // Another one that was called back has taken the room: these keep what they were sent, and ask for it again.
         kept.into_iter().for_each(|at| self.reconnect(at));
+    }
+
+    /// What the kernel tells a server of connections that have ended, or that it asks about: whether all was read.
+    pub(super) fn note_read(&mut self, slots: &[Slot]) {
+        for slot in slots {
+            if self.wires.replies(*slot).is_empty() {
+                self.broker.has_read(*slot);
+            }
+        }
+    }
+
+    fn disconnect(&mut self, slot: Slot) {
+        self.note_read(&[slot]);
+        self.broker.disconnected(self.now, slot, &mut self.wires);
     }
 
     /// A client that was stopped has read what was called back: it asks whether it may keep it, and gets anew.
@@ -66,7 +85,7 @@ impl World {
         let Client { slot, asked, cut, .. } = &self.clients[at];
         let (slot, asked) = (*slot, asked.clone());
         if !cut {
-            self.broker.disconnected(self.now, slot, &mut self.wires);
+            self.disconnect(slot);
         }
         self.come_back(at);
         if let Some(asked) = asked {
@@ -76,6 +95,10 @@ impl World {
 
     /// The client goes without a word; a new one takes its place.
     pub(super) fn leave(&mut self, at: usize, dies: bool) {
+        let slot = self.clients[at].slot;
+        if !self.clients[at].cut {
+            self.note_read(&[slot]);
+        }
         let client = &self.clients[at];
         let taken = self.broker.sessions.get(&client.slot).and_then(|session| session.taken.as_ref());
         let count = taken.map_or(0, |taken| taken.messages.count());
@@ -90,7 +113,7 @@ impl World {
         if dies {
             self.broker.died(client.process, &mut self.wires);
         } else {
-            self.broker.disconnected(self.now, client.slot, &mut self.wires);
+            self.broker.disconnected(self.now, slot, &mut self.wires);
         }
         self.wires.unread.remove(&self.clients[at].slot);
         self.clients[at] = self.newcomer();

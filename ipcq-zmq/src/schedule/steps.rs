@@ -15,6 +15,8 @@ pub(super) enum Step {
     Get {
         messages: u8,
         wait: Option<u8>,
+        /// Whether what it gets is its own once it has read it.
+        on_read: bool,
     },
     /// Reads the reply to what it asked, if there is one.
     Read,
@@ -34,7 +36,8 @@ pub(super) fn steps(clients: usize) -> impl Strategy<Value = Vec<(usize, Step)>>
     let step = prop_oneof![
         8 => (0..9_u8, wait(), prop::bool::weighted(0.2), any::<bool>())
             .prop_map(|(messages, wait, long, some)| Step::Put { messages, wait, long, some }),
-        8 => (0..5_u8, wait()).prop_map(|(messages, wait)| Step::Get { messages, wait }),
+        8 => (0..5_u8, wait(), any::<bool>())
+            .prop_map(|(messages, wait, on_read)| Step::Get { messages, wait, on_read }),
         16 => Just(Step::Read),
         3 => Just(Step::Reconnect),
         2 => Just(Step::Abandon),

@@ -3,6 +3,7 @@
 
 mod place;
 mod trouble;
+mod unread;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -165,8 +165,12 @@ pub(crate) fn message(frames: &[&[u8]]) -> Vec<u8> {
 
 /// A connection with an open session.
 pub(crate) fn session(place: &Place, token: u8) -> UnixStream {
-    let mut stream = place.connect();
-    let hello = message(&[&header(1, 0, [0; 5]), &[&[token; 16], place.party()].concat()]);
+    session_on(place.connect(), &[&[token; 16], place.party()].concat())
+}
+
+/// `stream` with an open session, after a HELLO with this content.
+pub(crate) fn session_on(mut stream: UnixStream, content: &[u8]) -> UnixStream {
+    let hello = message(&[&header(1, 0, [0; 5]), content]);
     stream.write_all(&[greeting(), ready(), hello].concat()).expect("a broker that reads");
     let mut seen = Vec::new();
     let mut piece = [0; 256];

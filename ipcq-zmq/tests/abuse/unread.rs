@@ -1,0 +1,80 @@
+//! What is its getter's once it has read it: whether a killed one had is for the kernel to say.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use ipcq_core::conformance::Watchdog;
+use ipcq_core::error::GetFault;
+use ipcq_zmq::{QueueOptions, Transport, Wait};
+
+use crate::child;
+use crate::place::{CHILD, Door, LIMIT, Place, header, message, name, session_on};
+
+/// The flag of a GET whose message is the client's once it has read it.
+const ON_READ: u8 = 16;
+
+/// Asks for a message, reads it or not, and does nothing from then on.
+fn get(directory: &Path, reads: bool) -> ! {
+    let stream = UnixStream::connect(directory.join("unread.zmq")).expect("the broker listens");
+    let mut stream = session_on(stream, &[9; 16]);
+    let mut get = header(4, 1, [0, 0, 1, 0, 1 << 20]);
+    get[7] = ON_READ;
+    stream.write_all(&message(&[&get])).expect("a broker that reads");
+    if reads {
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"only") {
+            let mut piece = [0; 64];
+            let len = stream.read(&mut piece).expect("a MSG");
+            seen.extend_from_slice(&piece[..len]);
+        }
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn what_a_killed_getter_has_not_read_goes_back() {
+    if let Some(directory) = std::env::var_os(CHILD) {
+        get(Path::new(&directory), false);
+    }
+    let place = Place::new(Door::Unix);
+    let _watchdog = Watchdog::start("what was not read", LIMIT);
+    let queue = place.zmq.create(&name("unread"), &QueueOptions::new()).expect("a free name");
+    queue.put(&[b"only"], Wait::Forever).expect("a put");
+    let mut child =
+        child(&place, "unread::what_a_killed_getter_has_not_read_goes_back").spawn().expect("a child");
+    while queue.len().expect("a queue that works") > 0 {
+        std::thread::yield_now();
+    }
+    assert!(queue.stat().expect("a queue that works").bytes > 0, "nobody has read it");
+    child.kill().expect("a child that lives");
+    child.wait().expect("a child");
+    let mut message = Vec::new();
+    queue.get(&mut message, Wait::timeout(LIMIT / 2)).expect("what nobody has read");
+    assert_eq!(message, b"only");
+}
+
+#[test]
+fn what_a_killed_getter_has_read_is_gone() {
+    if let Some(directory) = std::env::var_os(CHILD) {
+        get(Path::new(&directory), true);
+    }
+    let place = Place::new(Door::Unix);
+    let _watchdog = Watchdog::start("what was read", LIMIT);
+    let queue = place.zmq.create(&name("unread"), &QueueOptions::new()).expect("a free name");
+    queue.put(&[b"only"], Wait::Forever).expect("a put");
+    let mut child = child(&place, "unread::what_a_killed_getter_has_read_is_gone").spawn().expect("a child");
+    // Until it has been read, it is on its way, and counted.
+    while queue.stat().is_ok_and(|stat| (stat.gets, stat.bytes) != (1, 0)) {
+        std::thread::yield_now();
+    }
+    child.kill().expect("a child that lives");
+    child.wait().expect("a child");
+    let got = queue.get(&mut Vec::new(), Wait::timeout(Duration::from_millis(300)));
+    assert!(matches!(got, Err(GetFault::Timeout)), "what a getter had taken came again: {got:?}");
+    let stat = queue.stat().expect("a queue that works");
+    assert_eq!((stat.gets, stat.recoveries), (1, 0));
+}
