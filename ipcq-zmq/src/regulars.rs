@@ -133,6 +133,7 @@ impl Server {
             }
             let now = clock::now();
             let leaves = now.saturating_sub(self.regulars.looked) > FRESH && has_left(&peer.stream);
+            self.broker.tick(now, &mut self.desk);
             if got == Got::End {
                 self.hang_up(now, key);
             } else if leaves {

@@ -144,13 +144,14 @@ impl Server {
                 Heard::Regular(now) => now,
                 Heard::Events(count) => {
                     let now = clock::now();
+                    // What ended while this process was stopped must not be served: who asked has given it up.
+                    self.broker.tick(now, &mut self.desk);
                     for event in events.iter().take(count) {
                         self.handle(now, event.data(), event.events());
                     }
                     now
                 }
             };
-            self.broker.tick(now, &mut self.desk);
             self.recall(now);
             if now >= self.next_look || self.deaf_until.is_some_and(|until| until <= now) {
                 self.look_over(now);
