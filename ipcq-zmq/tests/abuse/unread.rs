@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use ipcq_core::conformance::Watchdog;
@@ -30,9 +31,14 @@ fn get(directory: &Path, reads: bool) -> ! {
             seen.extend_from_slice(&piece[..len]);
         }
     }
-    loop {
-        std::thread::park();
-    }
+    // Until it is killed, or nobody is left to do that.
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    std::process::exit(1)
+}
+
+/// A process that runs `test` as a getter.
+fn getter(place: &Place, test: &str) -> Child {
+    child(place, test).stdin(Stdio::piped()).spawn().expect("a child")
 }
 
 #[test]
@@ -44,8 +50,7 @@ fn what_a_killed_getter_has_not_read_goes_back() {
     let _watchdog = Watchdog::start("what was not read", LIMIT);
     let queue = place.zmq.create(&name("unread"), &QueueOptions::new()).expect("a free name");
     queue.put(&[b"only"], Wait::Forever).expect("a put");
-    let mut child =
-        child(&place, "unread::what_a_killed_getter_has_not_read_goes_back").spawn().expect("a child");
+    let mut child = getter(&place, "unread::what_a_killed_getter_has_not_read_goes_back");
     while queue.len().expect("a queue that works") > 0 {
         std::thread::yield_now();
     }
@@ -66,7 +71,7 @@ fn what_a_killed_getter_has_read_is_gone() {
     let _watchdog = Watchdog::start("what was read", LIMIT);
     let queue = place.zmq.create(&name("unread"), &QueueOptions::new()).expect("a free name");
     queue.put(&[b"only"], Wait::Forever).expect("a put");
-    let mut child = child(&place, "unread::what_a_killed_getter_has_read_is_gone").spawn().expect("a child");
+    let mut child = getter(&place, "unread::what_a_killed_getter_has_read_is_gone");
     // Until it has been read, it is on its way, and counted.
     while queue.stat().is_ok_and(|stat| (stat.gets, stat.bytes) != (1, 0)) {
         std::thread::yield_now();
