@@ -10,6 +10,7 @@ use ipcq_core::error::{GetFault, PutFault};
 use ipcq_zmq::{Batch, Limit, Queue, QueueName, QueueOptions, Transport, Wait, ZmqTransport};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{Shutdown, shutdown};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use tracing::span::{Attributes, Id, Record};
@@ -36,6 +37,14 @@ impl Helper {
 
     fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.0.id().try_into().expect("a process id")), signal).expect("a child of ours");
+    }
+
+    /// Stops it, and waits until it does nothing any more.
+    fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let pid = Pid::from_raw(self.0.id().try_into().expect("a process id"));
+        let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).expect("a child of ours");
+        assert_eq!(stopped, WaitStatus::Stopped(pid, Signal::SIGSTOP));
     }
 
     fn finish(mut self) {
@@ -135,6 +144,33 @@ fn a_stopped_host_holds_up_no_deadline() {
     helper.signal(Signal::SIGCONT);
     assert_eq!(empty.len().expect("the host goes on"), 0, "what said Timeout or Busy has happened");
     empty.put(&[b"in time"], Wait::Forever).expect("the host goes on");
+}
+
+/// The put came before its getter gave up, as the host learns of them when it goes on.
+#[test]
+fn a_message_goes_to_nobody_who_gave_up_while_the_host_was_stopped() {
+    if let Some(zmq) = directory_of_parent() {
+        host(&zmq);
+    }
+    let _watchdog = Watchdog::start("a host that goes on", LIMIT);
+    let (_directory, zmq, helper) =
+        started("a_message_goes_to_nobody_who_gave_up_while_the_host_was_stopped");
+    let empty = zmq.open(&name("empty")).expect("a queue of the host");
+    std::thread::scope(|scope| {
+        let getter = scope.spawn(|| empty.get(&mut Vec::new(), Wait::timeout(Duration::from_secs(2))));
+        while empty.stat().expect("a queue that works").waiting_getters == 0 {
+            std::thread::yield_now();
+        }
+        helper.stop();
+        let putter = scope.spawn(|| empty.put(&[b"message"], Wait::Forever));
+        let got = getter.join().expect("a getter");
+        assert!(matches!(got, Err(GetFault::Timeout)), "{got:?}");
+        helper.signal(Signal::SIGCONT);
+        putter.join().expect("a putter").expect("a host that goes on");
+    });
+    let mut message = Vec::new();
+    empty.get(&mut message, Wait::No).expect("the message, at once");
+    assert_eq!(message, b"message");
 }
 
 /// How often it was told that a call has another connection.
