@@ -23,8 +23,16 @@ pub(crate) struct Machine {
 }
 
 /// The crates that take part.
-const PEERS: [&str; 7] =
-    ["crossbeam-channel", "iceoryx2", "ipc-channel", "rtrb", "zeromq", "zeromq-src", "zmq"];
+const PEERS: [&str; 8] = [
+    "crossbeam-channel",
+    "iceoryx2",
+    "ipc-channel",
+    "rtrb",
+    "rusteron-media-driver",
+    "zeromq",
+    "zeromq-src",
+    "zmq",
+];
 
 /// This machine, and this program.
 pub(crate) fn here() -> Machine {

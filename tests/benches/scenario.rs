@@ -7,8 +7,8 @@ use ipcq_core::QueueOptions;
 
 use crate::contender::Contender;
 use crate::contender::Contender::{
-    Boost, CopyingRelay, Crossbeam, Iceoryx2, Iceoryx2InPlace, IpcChannel, LibZmq, Python, Queue, RawFutex,
-    RawPipe, RelayedSocket, Rtrb, Typed, UnixSocket, ZeroMq,
+    Aeron, Boost, CopyingRelay, Crossbeam, Iceoryx2, Iceoryx2InPlace, IpcChannel, LibZmq, Python, Queue,
+    RawFutex, RawPipe, RelayedSocket, Rtrb, Typed, UnixSocket, ZeroMq,
 };
 use crate::options::Options;
 
@@ -137,6 +137,7 @@ fn round_trips() -> Vec<Scenario> {
         ZeroMq,
         LibZmq,
         Boost,
+        Aeron,
         Python,
     ];
     let kinds = [("roundtrip-busy", Waiting::Busy), ("roundtrip-asleep", Waiting::Asleep)];
@@ -160,6 +161,7 @@ fn streams() -> Vec<Scenario> {
         ZeroMq,
         LibZmq,
         Boost,
+        Aeron,
         Python,
     ];
     let of = |processes| {
@@ -176,7 +178,7 @@ fn streams() -> Vec<Scenario> {
 fn batches() -> Vec<Scenario> {
     let of = |processes| {
         let shape = Shape { producers: processes, consumers: processes };
-        let peers = [Crossbeam, RawPipe, ZeroMq, LibZmq, Boost];
+        let peers = [Crossbeam, RawPipe, ZeroMq, LibZmq, Boost, Aeron];
         SIZES.map(|size| {
             let batch = BATCH.min(MOST_MEMORY / size);
             Scenario::new("batch", How::Batches(batch), shape, size, queues().chain(peers))

@@ -8,6 +8,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
+#[cfg(feature = "aeron")]
+use crate::contender::aeron;
 #[cfg(has_boost)]
 use crate::contender::boost;
 #[cfg(feature = "iceoryx2")]
@@ -40,6 +42,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         ("iceoryx2" | "iceoryx2-in-place", [place, _]) => {
             iceoryx::work(control, puts, number, place, kind == "iceoryx2-in-place")
         }
+        #[cfg(feature = "aeron")]
+        ("aeron", [place, _]) => aeron::work(control, puts, number, place),
         #[cfg(has_boost)]
         ("boost", [place, _]) => boost::work(control, puts, number, place),
         #[cfg(feature = "libzmq")]

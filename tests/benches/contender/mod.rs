@@ -1,5 +1,7 @@
 //! Who takes part.
 
+#[cfg(feature = "aeron")]
+pub(crate) mod aeron;
 #[cfg(has_boost)]
 pub(crate) mod boost;
 #[cfg(feature = "iceoryx2")]
@@ -47,18 +49,18 @@ pub(crate) enum Contender {
     ZeroMq,
     LibZmq,
     Boost,
+    Aeron,
     Python,
 }
 
 /// Those that this program would have to be built with, and is not.
-const NOT_BUILT: [(&str, &str); 2] = [
-    ("shm, in place", "ipcq has no calls that build and read a message where it lies"),
-    ("Aeron IPC", "its media driver takes CMake 3.30 or newer to build; nothing here is built with it"),
-];
+const NOT_BUILT: [(&str, &str); 1] =
+    [("shm, in place", "ipcq has no calls that build and read a message where it lies")];
 
 /// Who is missing, and why.
 pub(crate) fn absent() -> Vec<(String, String)> {
-    let optional = [Contender::Iceoryx2, Contender::LibZmq, Contender::Boost, Contender::Python];
+    use Contender::{Aeron, Boost, Iceoryx2, LibZmq, Python};
+    let optional = [Iceoryx2, LibZmq, Boost, Aeron, Python];
     let missing = optional.into_iter().filter_map(|one| Some((one.name(), one.absence()?)));
     missing.chain(NOT_BUILT).map(|(name, why)| (name.to_owned(), why.to_owned())).collect()
 }
@@ -83,6 +85,7 @@ impl Contender {
             Self::ZeroMq => "zeromq PUSH/PULL",
             Self::LibZmq => "libzmq PUSH/PULL",
             Self::Boost => "boost message_queue",
+            Self::Aeron => "Aeron IPC",
             Self::Python => "Python mp.Queue",
         }
     }
@@ -100,6 +103,9 @@ impl Contender {
                 Some("the benchmark was built without it; add --features boost")
             }
             Self::Boost if !cfg!(has_boost) => Some("boost's headers or a C++ compiler were not there"),
+            Self::Aeron if !cfg!(feature = "aeron") => Some(
+                "the benchmark was built without it; add --features aeron, which takes CMake 3.30 or newer",
+            ),
             Self::Python if !python::is_here() => Some("there is no python3"),
             _ => None,
         }
@@ -117,7 +123,7 @@ impl Contender {
             Self::RawPipe if matches!(how, How::Batches(_)) => alone,
             Self::RawPipe => raw_pipe::carries(size, shape),
             // It only spins, and is not for those who sleep.
-            Self::Rtrb | Self::Iceoryx2 => alone && (!trips || how.is_busy()),
+            Self::Rtrb | Self::Iceoryx2 | Self::Aeron => alone && (!trips || how.is_busy()),
             Self::RelayedSocket => alone && raw_socket::SIZES.contains(&size),
             Self::UnixSocket | Self::CopyingRelay | Self::IpcChannel | Self::Iceoryx2InPlace => alone,
             Self::RawFutex => alone && trips,
@@ -160,6 +166,10 @@ impl Contender {
             Self::LibZmq => Err(Fault::failed("it is not built in")),
             #[cfg(not(has_boost))]
             Self::Boost => Err(Fault::failed("it is not built in")),
+            #[cfg(feature = "aeron")]
+            Self::Aeron => aeron::start(setting),
+            #[cfg(not(feature = "aeron"))]
+            Self::Aeron => Err(Fault::failed("it is not built in")),
             Self::Python => python::start(&setting),
         }
     }
