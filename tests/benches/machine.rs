@@ -69,10 +69,27 @@ fn said(program: &str, arguments: &[&str]) -> String {
 /// The commit of this repository, and whether anything but results was changed since.
 fn commit() -> String {
     let commit = said("git", &["rev-parse", "--short=12", "HEAD"]);
-    let changed = said("git", &["status", "--porcelain", "--untracked-files=no"]);
+    state(&commit, &said("git", &["status", "--porcelain", "--untracked-files=no"]))
+}
+
+/// The commit, and that something else was measured if `changed` has more than results.
+fn state(commit: &str, changed: &str) -> String {
     let results = ["RESULTS.md", "results.json", "results.svg"];
-    let code = changed.lines().filter(|line| !results.iter().any(|name| line.ends_with(name))).count();
-    if code > 0 { format!("{commit}, changed") } else { commit }
+    let code = changed.lines().any(|line| !results.iter().any(|name| line.ends_with(name)));
+    if code { format!("{commit}, with changes that are not in it") } else { commit.to_owned() }
+}
+
+/// Fails unless a commit is told from one with changes.
+pub(crate) fn check() -> Result<(), String> {
+    let results = " M tests/benches/RESULTS.md\n M tests/benches/results.json";
+    for (changed, clean) in
+        [("", true), (results, true), (" M Cargo.toml", false), ("M  a.rs\n M results.svg", false)]
+    {
+        if (state("1234", changed) == "1234") != clean {
+            return Err(format!("with {changed:?} the commit is {}", state("1234", changed)));
+        }
+    }
+    Ok(())
 }
 
 /// The versions of the crates that take part, from the lock file.

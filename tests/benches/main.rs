@@ -4,6 +4,8 @@
 //! which Cargo passes then, it is a test: everything runs once, for milliseconds.
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it found")]
 
+mod bounds;
+mod checks;
 mod contender;
 mod contest;
 mod interval;
@@ -21,8 +23,6 @@ mod worker;
 use std::process::ExitCode;
 
 use clap::Parser;
-use ipcq_core::conformance::Watchdog;
-use ipcq_tests::process;
 
 use self::options::Options;
 use self::results::Results;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let done = match arguments.get(1).map(String::as_str) {
         Some("worker") => worker::run(&arguments[2..]),
         _ if arguments.iter().any(|argument| argument == "--bench") => bench(&Options::parse()),
-        _ => test(&arguments[1..]),
+        _ => checks::run(&arguments[1..]),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,7 +53,7 @@ fn bench(options: &Options) -> Result<(), String> {
         Some(file) => Results::read(file)?,
         None => measured(options)?,
     };
-    println!("{}", report::markdown(&results));
+    print!("{}", report::markdown(&results));
     if let Some(directory) = &options.write {
         results.write(directory)?;
     }
@@ -72,35 +72,4 @@ fn measured(options: &Options) -> Result<Results, String> {
     }
     results.absent = contender::absent();
     Ok(results)
-}
-
-/// Everything once, for milliseconds, so that it cannot rot; `arguments` are those of a test.
-fn test(arguments: &[String]) -> Result<(), String> {
-    const NAME: &str = "every_scenario_runs_with_all_contenders";
-    let names = || arguments.iter().filter(|argument| !argument.starts_with('-'));
-    let listed = arguments.iter().any(|argument| argument == "--list");
-    if listed || names().count() > 0 && !names().any(|name| NAME.contains(name.as_str())) {
-        return Ok(());
-    }
-    let _watchdog = Watchdog::start(NAME, std::time::Duration::from_secs(300));
-    let began = process::now();
-    let results = measured(&Options::quick())?;
-    results.check()?;
-    let text = report::markdown(&results);
-    for verdict in targets::verdicts(&results) {
-        if !text.contains(&verdict.row()) {
-            return Err(format!("the report lacks the target {verdict:?}"));
-        }
-    }
-    let read = Results::parse(&results.json()?)?;
-    if let Some((line, _)) =
-        report::markdown(&read).lines().zip(text.lines()).find(|(read, made)| read != made)
-    {
-        return Err(format!("results that were written and read again come to another report: {line}"));
-    }
-    if !picture::svg(&read).contains("<circle") {
-        return Err("there is nothing in the picture".to_owned());
-    }
-    println!("test {NAME} ... ok ({} ms)", (process::now() - began) / 1_000_000);
-    Ok(())
 }

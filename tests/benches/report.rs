@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use ipcq_cli::measure::chart::scaled;
 
+use crate::bounds;
 use crate::interval::Interval;
 use crate::results::{Entered, Outcome, Results};
 use crate::scenario::size_name;
@@ -20,6 +21,7 @@ pub(crate) fn markdown(results: &Results) -> String {
     text += "A ratio is of ipcq's figure to that of the one beside it: the median of the rounds' ratios. A target is met when \
              all of the interval keeps to it.\n\n";
     text += &targets::table(results);
+    text += &bounds::section(&targets::verdicts(results));
     text += "\n![throughput and round trips](results.svg)\n\n## Figures\n";
     for outcome in &results.scenarios {
         text += &scenario(outcome);

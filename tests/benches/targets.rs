@@ -62,6 +62,25 @@ impl Verdict {
         self.ratio.is_some_and(|ratio| self.target.bound.is_met(ratio))
     }
 
+    /// Whether it was measured, and is not reached.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.is_measured() && !self.is_met()
+    }
+
+    /// The scenario, ipcq's part in it, and whom it is beside.
+    pub(crate) fn parts(&self) -> [&str; 3] {
+        [&self.target.scenario, self.target.own, self.target.peer]
+    }
+
+    /// What was to be reached, and what was.
+    pub(crate) fn miss(&self) -> String {
+        let Target { scenario, own, peer, bound, .. } = &self.target;
+        let got = self.ratio.map_or_else(String::new, |ratio| {
+            format!("{:.2}x ({:.2}-{:.2})", ratio.median, ratio.low, ratio.high)
+        });
+        format!("**{scenario}, {own}** beside {peer}: {got}, to be {}", bound.text())
+    }
+
     /// A line of the table.
     pub(crate) fn row(&self) -> String {
         let Target { scenario, own, peer, bound, stretch } = &self.target;

@@ -1,0 +1,125 @@
+//! What bounds ipcq where it misses a target, and what was tried.
+
+use crate::results::Results;
+use crate::targets::{Verdict, verdicts};
+
+/// Why targets are missed, if they are.
+struct Reason {
+    targets: &'static [Missed],
+    bound: &'static str,
+    /// What came of it, too; nothing where nothing was tried.
+    tried: &'static str,
+}
+
+/// A target: the scenario, ipcq's part in it, and whom it is beside, which is nobody in particular where all have the
+/// same reason.
+struct Missed(&'static str, &'static str, Option<&'static str>);
+
+const REASONS: [Reason; 7] = [
+    Reason {
+        targets: &[Missed("roundtrip-busy/1x1/64B", "zmq", None)],
+        bound: "two puts and two gets, there and back, are each a request and a reply, and the gets an acknowledgement more: \
+            ten things go to or from the broker, and four to or from the relay; and a get that asks again at once keeps the \
+            broker busy with requests that find nothing",
+        tried: "clients and broker that speak ZMTP themselves, so that a call is one `send` and a few `recv`; looking for an \
+            answer before sleeping, on both sides; reading those who were heard last before asking the kernel",
+    },
+    Reason {
+        targets: &[
+            Missed("stream/1x1/8B", "zmq, 16 callers", None),
+            Missed("stream/1x1/64B", "zmq, 16 callers", None),
+            Missed("stream/1x1/1KiB", "zmq, 16 callers", None),
+            Missed("stream/4x4/64B", "zmq", None),
+        ],
+        bound: "a put and a get are each a request to the broker and its reply, a get one acknowledgement more, so that a put \
+            that returned is in the queue and counts against its capacity; the others hand theirs to a thread of their own \
+            process and return, before anybody else knows of it",
+        tried: "what was for round trips, and what several threads ask as one request; batches are one request for many messages",
+    },
+    Reason {
+        targets: &[Missed("stream/1x1/64KiB", "zmq", None), Missed("stream/1x1/1MiB", "zmq", None)],
+        bound: "each message passes two sockets, one to the broker and one from there, so that the kernel copies it twice as \
+            often as between two that are connected to each other",
+        tried: "",
+    },
+    Reason {
+        targets: &[Missed("batch/4x4/64B", "shm", Some("crossbeam-channel, threads"))],
+        bound: "moving cache lines from processor to processor: a loop in C through a bare ring, 1x1, without locks, headers \
+            or checks, did 71 M messages/s where batches of 64 did 65, and more processes take the same lines from each other",
+        tried: "a loop that keeps all in registers (26.6 to 65.1 M/s, 1x1), streamed stores (1.7 to 6.4 times as fast on far \
+            processors, 4x4), records aligned to 8 bytes (1.07), a few looks before sleeping on a lock (1.09), shorter \
+            spinning (1.23); prefetching and more chunks made no difference",
+    },
+    Reason {
+        targets: &[Missed("batch/1x1/64B", "shm", Some("Aeron IPC"))],
+        bound: "moving cache lines from processor to processor: a loop in C through a bare ring, without locks, headers or \
+            checks, did 71 M messages/s where batches of 64 did 65. Aeron's publisher may be 32 MiB ahead, some 350,000 such \
+            messages, and ipcq's queue holds 1000",
+        tried: "a loop that keeps all in registers (26.6 to 65.1 M/s), streamed stores (1.7 to 2.9 times as fast on far \
+            processors); prefetching and more chunks made no difference",
+    },
+    Reason {
+        targets: &[Missed("batch/1x1/64B", "pipe", Some("raw pipe"))],
+        bound: "twice as many bytes go through the kernel: a message of 64 bytes is a record of 128, which has its number, so \
+            that what a killed process read or wrote can be told; the raw pipe's bytes have nothing around them",
+        tried: "many records in one write and one read",
+    },
+    Reason {
+        targets: &[Missed("typed/1x1/32B", "shm, typed", Some("shm"))],
+        bound: "the codec: a struct that is made, encoded, put, got and decoded by one thread takes 1093 instructions, and of \
+            those making and encoding it 213 (callgrind)",
+        tried: "numbers written and read with one look at the room there is rather than bincode's two or three (386 to 261 \
+            instructions to encode), a buffer each for puts and gets (261 to 213)",
+    },
+];
+
+impl Missed {
+    fn is(&self, verdict: &Verdict) -> bool {
+        let [scenario, own, peer] = verdict.parts();
+        self.0 == scenario && self.1 == own && self.2.is_none_or(|named| named == peer)
+    }
+}
+
+impl Reason {
+    fn is_for(&self, verdict: &Verdict) -> bool {
+        self.targets.iter().any(|target| target.is(verdict))
+    }
+
+    fn text(&self) -> String {
+        let Self { bound, tried, .. } = self;
+        match *tried {
+            "" => format!("What bounds it: {bound}."),
+            tried => format!("What bounds it: {bound}. What was tried: {tried}."),
+        }
+    }
+}
+
+/// The section about what is missed of `all`; nothing where nothing is.
+pub(crate) fn section(all: &[Verdict]) -> String {
+    let missed = || all.iter().filter(|verdict| verdict.is_missed());
+    let known = |verdict: &&Verdict| REASONS.iter().any(|reason| reason.is_for(verdict));
+    let mut rows = String::new();
+    let mut row = |verdicts: Vec<&Verdict>, why: &str| {
+        let misses: Vec<String> = verdicts.into_iter().map(Verdict::miss).collect();
+        if !misses.is_empty() {
+            rows += &format!("- {}. {why}\n", misses.join("; "));
+        }
+    };
+    for reason in &REASONS {
+        row(missed().filter(|verdict| reason.is_for(verdict)).collect(), &reason.text());
+    }
+    row(missed().filter(|verdict| !known(verdict)).collect(), "What bounds it has not been found out.");
+    if rows.is_empty() { rows } else { format!("\n## Missed, and what bounds them\n\n{rows}") }
+}
+
+/// Fails unless each reason is for targets that exist, and no target has two.
+pub(crate) fn check() -> Result<(), String> {
+    let all = verdicts(&Results::default());
+    for Missed(scenario, own, peer) in REASONS.iter().flat_map(|reason| reason.targets) {
+        if !all.iter().any(|verdict| Missed(scenario, own, *peer).is(verdict)) {
+            return Err(format!("there is no target of {own} beside {peer:?} in {scenario} to miss"));
+        }
+    }
+    let doubly = |verdict: &&Verdict| REASONS.iter().filter(|reason| reason.is_for(verdict)).count() > 1;
+    all.iter().find(doubly).map_or(Ok(()), |verdict| Err(format!("two reasons are for {}", verdict.row())))
+}
