@@ -88,6 +88,7 @@ pub trait Codec<T>: Clone + Default + Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`decode`](Self::decode); `bytes` are then as they were.
+    #[inline]
     fn decode_buffer(&self, bytes: &mut Vec<u8>) -> Result<T, DecodeFailure> {
         self.decode(bytes)
     }

@@ -33,6 +33,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// assert!(jobs.get().unwrap_err().is_closed());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn get(&self) -> Result<T, GetError> {
         self.get_within(Wait::Forever).map_err(GetError)
     }
@@ -44,6 +45,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// When the queue is empty or busy, and as [`get`](Self::get).
+    #[inline]
     pub fn try_get(&self) -> Result<T, TryGetError> {
         self.get_within(Wait::No).map_err(TryGetError)
     }
@@ -57,6 +59,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// When the time runs out, and as [`get`](Self::get).
+    #[inline]
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, GetTimeoutError> {
         self.get_within(Wait::timeout(timeout)).map_err(GetTimeoutError)
     }
@@ -68,6 +71,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// As [`get_timeout`](Self::get_timeout).
+    #[inline]
     pub fn get_deadline(&self, deadline: Instant) -> Result<T, GetTimeoutError> {
         self.get_within(Wait::Until(deadline)).map_err(GetTimeoutError)
     }

@@ -36,6 +36,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// assert_eq!(refused.into_inner(), "mop");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn put(&self, message: T) -> Result<(), PutError<T>> {
         self.put_within(message, Wait::Forever).map_err(PutError)
     }
@@ -58,6 +59,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// assert!(jobs.try_put(2).unwrap_err().is_full());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn try_put(&self, message: T) -> Result<(), TryPutError<T>> {
         self.put_within(message, Wait::No).map_err(TryPutError)
     }
@@ -82,6 +84,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     /// assert!(jobs.put_timeout(2, Duration::from_millis(5)).unwrap_err().is_timeout());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn put_timeout(&self, message: T, timeout: Duration) -> Result<(), PutTimeoutError<T>> {
         self.put_within(message, Wait::timeout(timeout)).map_err(PutTimeoutError)
     }
@@ -93,6 +96,7 @@ impl<T, C: Codec<T>> Queue<T, C> {
     ///
     /// # Errors
     /// As [`put_timeout`](Self::put_timeout).
+    #[inline]
     pub fn put_deadline(&self, message: T, deadline: Instant) -> Result<(), PutTimeoutError<T>> {
         self.put_within(message, Wait::Until(deadline)).map_err(PutTimeoutError)
     }

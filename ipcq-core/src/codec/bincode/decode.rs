@@ -1,17 +1,17 @@
 //! Reads values from bytes that anyone may have written.
 
+use std::marker::PhantomData;
 use std::str;
 
-use bincode::config::Configuration;
-use bincode::de::{Decode, Decoder as _, DecoderImpl};
+use bincode::de::Decode;
+use serde::Deserialize;
 use serde::de::value::U32Deserializer;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
     VariantAccess, Visitor,
 };
 
-use super::left::Left;
-use super::number::Whole;
+use super::left::{Left, Rules};
 use super::{Bounds, Broken, ENDS_EARLY};
 
 /// The most elements that a collection is told to make room for before any has been read.
@@ -20,46 +20,67 @@ const MAX_HINT: usize = 4096;
 const UNDESCRIBED: &str = "the type wants to be told by the message what is in it, and messages do not say";
 
 /// The value that `bytes`, all of them, stand for.
+#[inline(always)]
 pub(super) fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
-    let decoder = DecoderImpl::new(Left::new(bytes), bincode::config::standard(), ());
-    let mut input = Input { decoder, bounds: Bounds::new() };
-    let value = T::deserialize(&mut input)?;
-    match input.left() {
-        0 => Ok(value),
-        more => Err(Broken::text(format!("{more} bytes follow the message"))),
+    let mut input = Input { left: Left::new(bytes), bounds: Bounds::new() };
+    match T::deserialize(&mut input) {
+        Ok(value) if input.left.len() == 0 && input.left.broken().are_kept() => Ok(value),
+        Ok(_) => Err(input.unfinished()),
+        Err(broken) => Err(input.check().err().unwrap_or(broken)),
     }
 }
 
+#[cold]
+#[inline(never)]
+fn neither(tag: u8) -> Broken {
+    Broken::text(format!("{tag} tells neither none nor some"))
+}
+
 struct Input<'de> {
-    decoder: DecoderImpl<Left<'de>, Configuration, ()>,
+    left: Left<'de>,
     bounds: Bounds,
 }
 
 impl<'de> Input<'de> {
-    #[inline]
-    fn left(&mut self) -> usize {
-        self.decoder.reader().len()
+    /// What is wrong with a message behind which there is something, or less than it claims.
+    #[cold]
+    fn unfinished(&self) -> Broken {
+        let more = || Broken::text(format!("{} bytes follow the message", self.left.len()));
+        self.check().err().unwrap_or_else(more)
     }
 
+    /// What is read seldom goes through bincode.
     #[inline]
     fn read<P: Decode<()>>(&mut self) -> Result<P, Broken> {
-        P::decode(&mut self.decoder).map_err(Broken::from)
+        self.left.part(|rest| Ok(bincode::decode_from_slice(rest, bincode::config::standard())?))
     }
 
-    #[inline]
-    fn byte(&mut self) -> Result<u8, Broken> {
-        self.decoder.reader().array().map(|[byte]| byte)
+    #[inline(always)]
+    fn byte(&mut self) -> u8 {
+        let [byte] = self.left.array();
+        byte
     }
 
-    #[inline]
-    fn number<N: Whole>(&mut self) -> Result<N, Broken> {
-        self.decoder.reader().number()
+    #[inline(always)]
+    fn truth(&mut self) -> bool {
+        let byte = self.byte();
+        if byte > 1 {
+            self.left.give_up(Rules::NO_TRUTH);
+        }
+        byte == 1
+    }
+
+    /// Whether elements can go on; else a message could make much of the zeroes behind its end.
+    #[inline(always)]
+    fn check(&self) -> Result<(), Broken> {
+        let rules = self.left.broken();
+        if rules.are_kept() { Ok(()) } else { Err(Broken::rule(rules.as_str())) }
     }
 
     /// A length that the message claims: no more than a number.
     #[inline]
     fn claimed(&mut self) -> Result<usize, Broken> {
-        let len: u64 = self.number()?;
+        let len: u64 = self.left.number();
         usize::try_from(len).map_err(|_| Broken::rule(ENDS_EARLY))
     }
 
@@ -68,7 +89,7 @@ impl<'de> Input<'de> {
     #[inline]
     fn claimed_elements(&mut self) -> Result<usize, Broken> {
         let claimed = self.claimed()?;
-        let possible = self.left().saturating_add(self.bounds.empty);
+        let possible = self.left.len().saturating_add(self.bounds.empty);
         if claimed > possible { Err(Broken::rule(ENDS_EARLY)) } else { Ok(claimed) }
     }
 
@@ -76,7 +97,7 @@ impl<'de> Input<'de> {
     #[inline]
     fn slice(&mut self) -> Result<&'de [u8], Broken> {
         let len = self.claimed()?;
-        self.decoder.reader().take(len).ok_or_else(|| Broken::rule(ENDS_EARLY))
+        self.left.take(len).ok_or_else(|| Broken::rule(ENDS_EARLY))
     }
 
     #[inline]
@@ -84,7 +105,7 @@ impl<'de> Input<'de> {
         str::from_utf8(self.slice()?).map_err(|error| Broken::text(error.to_string()))
     }
 
-    #[inline]
+    #[inline(always)]
     fn nested<V>(&mut self, read: impl FnOnce(&mut Self) -> Result<V, Broken>) -> Result<V, Broken> {
         self.bounds.enter()?;
         let value = read(self);
@@ -92,17 +113,18 @@ impl<'de> Input<'de> {
         value
     }
 
-    #[inline]
+    #[inline(always)]
     fn tuple<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, Broken> {
         self.nested(|input| visitor.visit_seq(Fields { input, left: len }))
     }
 }
 
 macro_rules! primitives {
-    ($read:ident: $($deserialize:ident $visit:ident),* $(,)?) => {$(
-        #[inline]
+    ($($deserialize:ident $visit:ident: $input:ident => $read:expr,)*) => {$(
+        #[inline(always)]
         fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
-            visitor.$visit(self.$read()?)
+            let $input = self;
+            visitor.$visit($read)
         }
     )*};
 }
@@ -111,58 +133,36 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
     type Error = Broken;
 
     primitives! {
-        number:
-        deserialize_i16 visit_i16,
-        deserialize_i32 visit_i32,
-        deserialize_i64 visit_i64,
-        deserialize_u16 visit_u16,
-        deserialize_u32 visit_u32,
-        deserialize_u64 visit_u64,
-    }
-
-    primitives! {
-        read:
-        deserialize_bool visit_bool,
-        deserialize_i8 visit_i8,
-        deserialize_i128 visit_i128,
-        deserialize_u128 visit_u128,
-        deserialize_f32 visit_f32,
-        deserialize_f64 visit_f64,
-        deserialize_char visit_char,
-    }
-
-    /// Most messages that are not small are bytes, one element each, so these go the short way.
-    #[inline]
-    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
-        visitor.visit_u8(self.byte()?)
+        deserialize_bool visit_bool: input => input.truth(),
+        deserialize_u8 visit_u8: input => input.byte(),
+        deserialize_i8 visit_i8: input => input.byte().cast_signed(),
+        deserialize_i16 visit_i16: input => input.left.number(),
+        deserialize_i32 visit_i32: input => input.left.number(),
+        deserialize_i64 visit_i64: input => input.left.number(),
+        deserialize_u16 visit_u16: input => input.left.number(),
+        deserialize_u32 visit_u32: input => input.left.number(),
+        deserialize_u64 visit_u64: input => input.left.number(),
+        deserialize_f32 visit_f32: input => f32::from_le_bytes(input.left.array()),
+        deserialize_f64 visit_f64: input => f64::from_le_bytes(input.left.array()),
+        deserialize_i128 visit_i128: input => input.read()?,
+        deserialize_u128 visit_u128: input => input.read()?,
+        deserialize_char visit_char: input => input.read()?,
+        deserialize_byte_buf visit_borrowed_bytes: input => input.slice()?,
+        deserialize_bytes visit_borrowed_bytes: input => input.slice()?,
+        deserialize_string visit_borrowed_str: input => input.text()?,
+        deserialize_str visit_borrowed_str: input => input.text()?,
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Broken> {
         Err(Broken::rule(UNDESCRIBED))
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
-        visitor.visit_borrowed_str(self.text()?)
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
-        visitor.visit_borrowed_str(self.text()?)
-    }
-
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
-        visitor.visit_borrowed_bytes(self.slice()?)
-    }
-
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
-        visitor.visit_borrowed_bytes(self.slice()?)
-    }
-
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
-        match self.byte()? {
+        match self.byte() {
             0 => visitor.visit_none(),
             1 => self.nested(|input| visitor.visit_some(input)),
-            tag => Err(Broken::text(format!("{tag} tells neither none nor some"))),
+            tag => Err(neither(tag)),
         }
     }
 
@@ -171,6 +171,7 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
         visitor.visit_unit()
     }
 
+    #[inline]
     fn deserialize_unit_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -179,6 +180,7 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
         visitor.visit_unit()
     }
 
+    #[inline]
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -198,6 +200,7 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
         self.tuple(len, visitor)
     }
 
+    #[inline]
     fn deserialize_tuple_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -207,11 +210,13 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
         self.tuple(len, visitor)
     }
 
+    #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
         let left = self.claimed_elements()?;
         self.nested(|input| visitor.visit_map(Entries { before: usize::MAX, size: 0, input, left }))
     }
 
+    #[inline]
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -250,7 +255,7 @@ impl<'de> EnumAccess<'de> for &mut Input<'de> {
 
     #[inline]
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Broken> {
-        let index: u32 = self.number()?;
+        let index: u32 = self.left.number();
         let tag: U32Deserializer<Broken> = index.into_deserializer();
         Ok((seed.deserialize(tag)?, self))
     }
@@ -293,7 +298,13 @@ struct Fields<'a, 'de> {
 impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
     type Error = Broken;
 
-    #[inline]
+    /// What the default does, in the place of the call.
+    #[inline(always)]
+    fn next_element<T: Deserialize<'de>>(&mut self) -> Result<Option<T>, Broken> {
+        self.next_element_seed(PhantomData)
+    }
+
+    #[inline(always)]
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Broken> {
         if self.left == 0 {
             return Ok(None);
@@ -323,9 +334,10 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
             return Ok(None);
         }
         self.left -= 1;
-        let before = self.input.left();
+        self.input.check()?;
+        let before = self.input.left.len();
         let value = seed.deserialize(&mut *self.input)?;
-        if self.input.left() == before {
+        if self.input.left.len() == before {
             self.input.bounds.count_empty(size_of::<T::Value>())?;
         }
         Ok(Some(value))
@@ -351,7 +363,8 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
 
     #[inline]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Broken> {
-        let now = self.input.left();
+        self.input.check()?;
+        let now = self.input.left.len();
         if now == self.before {
             self.input.bounds.count_empty(self.size)?;
         }

@@ -1,23 +1,27 @@
 //! Writes values in the format that `decode` reads, and refuses what it would not read back.
 
-use bincode::config::Configuration;
-use bincode::enc::{Encode, Encoder as _, EncoderImpl};
+use std::mem;
+
+use bincode::enc::Encode;
 use serde::ser::{self, Serialize, Serializer};
 
 use super::number::Whole;
 use super::sink::Sink;
 use super::{Bounds, Broken, EncodeError};
 
+/// The most bytes that a number of 128 bits takes.
+const WIDEST: usize = 17;
+
 const NO_LENGTH: &str = "a sequence or map does not say how many elements it has";
 
 /// Writes `value` to the front of `bytes`, which has some of no meaning behind it afterwards; returns how many it takes.
 #[inline]
 pub(super) fn write<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<usize, EncodeError> {
-    let encoder = EncoderImpl::new(Sink::new(bytes), bincode::config::standard());
-    let mut output = Output { encoder, bounds: Bounds::new() };
-    let written = value.serialize(&mut output);
-    let sink = output.encoder.into_writer();
-    written.map(|()| sink.written()).map_err(|broken| refused(broken, sink.has_no_room()))
+    let mut output = Output { sink: Sink::new(mem::take(bytes)), bounds: Bounds::new() };
+    let outcome = value.serialize(&mut output);
+    let (written, no_room) = (output.sink.written(), output.sink.has_no_room());
+    *bytes = output.sink.into_bytes();
+    outcome.map(|()| written).map_err(|broken| refused(broken, no_room))
 }
 
 #[cold]
@@ -25,28 +29,31 @@ fn refused(broken: Broken, no_room: bool) -> EncodeError {
     if no_room { EncodeError::no_room() } else { EncodeError::new(broken) }
 }
 
-struct Output<'v> {
-    encoder: EncoderImpl<Sink<'v>, Configuration>,
+struct Output {
+    sink: Sink,
     bounds: Bounds,
 }
 
-impl Output<'_> {
+impl Output {
     #[inline]
-    fn written(&mut self) -> usize {
-        self.encoder.writer().written()
+    fn written(&self) -> usize {
+        self.sink.written()
     }
 
+    /// What is written seldom goes through bincode.
     #[inline]
     fn write<P: Encode>(&mut self, value: P) -> Result<(), Broken> {
-        value.encode(&mut self.encoder).map_err(Broken::from)
+        let mut bytes = [0; WIDEST];
+        let len = bincode::encode_into_slice(value, &mut bytes, bincode::config::standard())?;
+        self.sink.slice(bytes.get(..len).unwrap_or_default())
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&mut self, value: impl Whole) -> Result<(), Broken> {
-        self.encoder.writer().number(value)
+        self.sink.number(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn nested<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
         self.bounds.enter()?;
         value.serialize(&mut *self)?;
@@ -55,9 +62,9 @@ impl Output<'_> {
     }
 }
 
-impl<'o, 'v> Output<'v> {
-    #[inline]
-    fn enter(&'o mut self) -> Result<Nested<'o, 'v>, Broken> {
+impl Output {
+    #[inline(always)]
+    fn enter(&mut self) -> Result<Nested<'_>, Broken> {
         self.bounds.enter()?;
         Ok(Nested(self))
     }
@@ -65,23 +72,23 @@ impl<'o, 'v> Output<'v> {
 
 macro_rules! primitives {
     ($write:ident: $($serialize:ident $primitive:ty),* $(,)?) => {$(
-        #[inline]
+        #[inline(always)]
         fn $serialize(self, value: $primitive) -> Result<(), Broken> {
             self.$write(value)
         }
     )*};
 }
 
-impl<'o, 'v> Serializer for &'o mut Output<'v> {
+impl<'o> Serializer for &'o mut Output {
     type Ok = ();
     type Error = Broken;
-    type SerializeSeq = Elements<'o, 'v>;
-    type SerializeTuple = Nested<'o, 'v>;
-    type SerializeTupleStruct = Nested<'o, 'v>;
-    type SerializeTupleVariant = Nested<'o, 'v>;
-    type SerializeMap = Elements<'o, 'v>;
-    type SerializeStruct = Nested<'o, 'v>;
-    type SerializeStructVariant = Nested<'o, 'v>;
+    type SerializeSeq = Elements<'o>;
+    type SerializeTuple = Nested<'o>;
+    type SerializeTupleStruct = Nested<'o>;
+    type SerializeTupleVariant = Nested<'o>;
+    type SerializeMap = Elements<'o>;
+    type SerializeStruct = Nested<'o>;
+    type SerializeStructVariant = Nested<'o>;
 
     primitives! {
         number:
@@ -95,41 +102,57 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
 
     primitives! {
         write:
-        serialize_i8 i8,
         serialize_i128 i128,
         serialize_u128 u128,
-        serialize_char char,
-        serialize_str &str,
-        serialize_bytes &[u8],
     }
 
-    /// Most messages that are not small are bytes, one element each, so these go the short way.
-    #[inline]
+    #[inline(always)]
     fn serialize_u8(self, byte: u8) -> Result<(), Broken> {
-        self.encoder.writer().array([byte])
+        self.sink.array([byte])
+    }
+
+    #[inline(always)]
+    fn serialize_i8(self, value: i8) -> Result<(), Broken> {
+        self.sink.array([value.cast_unsigned()])
     }
 
     #[inline]
+    fn serialize_char(self, value: char) -> Result<(), Broken> {
+        self.sink.slice(value.encode_utf8(&mut [0; 4]).as_bytes())
+    }
+
+    #[inline]
+    fn serialize_str(self, value: &str) -> Result<(), Broken> {
+        self.serialize_bytes(value.as_bytes())
+    }
+
+    #[inline]
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), Broken> {
+        self.number(value.len() as u64)?;
+        self.sink.slice(value)
+    }
+
+    #[inline(always)]
     fn serialize_f32(self, value: f32) -> Result<(), Broken> {
-        self.encoder.writer().array(value.to_le_bytes())
+        self.sink.array(value.to_le_bytes())
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_f64(self, value: f64) -> Result<(), Broken> {
-        self.encoder.writer().array(value.to_le_bytes())
+        self.sink.array(value.to_le_bytes())
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_bool(self, value: bool) -> Result<(), Broken> {
         self.serialize_u8(value.into())
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_none(self) -> Result<(), Broken> {
         self.serialize_u8(0)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Broken> {
         (&mut *self).serialize_u8(1)?;
         self.nested(value)
@@ -172,19 +195,19 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
     }
 
     #[inline]
-    fn serialize_seq(self, len: Option<usize>) -> Result<Elements<'o, 'v>, Broken> {
+    fn serialize_seq(self, len: Option<usize>) -> Result<Elements<'o>, Broken> {
         self.number(len.ok_or_else(|| Broken::rule(NO_LENGTH))? as u64)?;
         self.bounds.enter()?;
         Ok(Elements { before: 0, output: self })
     }
 
     #[inline]
-    fn serialize_tuple(self, _: usize) -> Result<Nested<'o, 'v>, Broken> {
+    fn serialize_tuple(self, _: usize) -> Result<Nested<'o>, Broken> {
         self.enter()
     }
 
     #[inline]
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Nested<'o, 'v>, Broken> {
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Nested<'o>, Broken> {
         self.enter()
     }
 
@@ -195,18 +218,18 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         index: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Nested<'o, 'v>, Broken> {
+    ) -> Result<Nested<'o>, Broken> {
         self.number(index)?;
         self.enter()
     }
 
     #[inline]
-    fn serialize_map(self, len: Option<usize>) -> Result<Elements<'o, 'v>, Broken> {
+    fn serialize_map(self, len: Option<usize>) -> Result<Elements<'o>, Broken> {
         self.serialize_seq(len)
     }
 
     #[inline]
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Nested<'o, 'v>, Broken> {
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Nested<'o>, Broken> {
         self.enter()
     }
 
@@ -217,7 +240,7 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
         index: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Nested<'o, 'v>, Broken> {
+    ) -> Result<Nested<'o>, Broken> {
         self.number(index)?;
         self.enter()
     }
@@ -228,13 +251,13 @@ impl<'o, 'v> Serializer for &'o mut Output<'v> {
 }
 
 /// The elements of a sequence, or the keys and values of a map.
-struct Elements<'o, 'v> {
-    output: &'o mut Output<'v>,
+struct Elements<'o> {
+    output: &'o mut Output,
     /// How many bytes there were before the element or key.
     before: usize,
 }
 
-impl Elements<'_, '_> {
+impl Elements<'_> {
     #[inline]
     fn begin<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
         self.before = self.output.written();
@@ -250,7 +273,7 @@ impl Elements<'_, '_> {
     }
 }
 
-impl ser::SerializeSeq for Elements<'_, '_> {
+impl ser::SerializeSeq for Elements<'_> {
     type Ok = ();
     type Error = Broken;
 
@@ -267,7 +290,7 @@ impl ser::SerializeSeq for Elements<'_, '_> {
     }
 }
 
-impl ser::SerializeMap for Elements<'_, '_> {
+impl ser::SerializeMap for Elements<'_> {
     type Ok = ();
     type Error = Broken;
 
@@ -290,9 +313,9 @@ impl ser::SerializeMap for Elements<'_, '_> {
 }
 
 /// The fields of a struct, tuple or variant.
-struct Nested<'o, 'v>(&'o mut Output<'v>);
+struct Nested<'o>(&'o mut Output);
 
-impl Nested<'_, '_> {
+impl Nested<'_> {
     #[inline]
     fn leave(self) -> Result<(), Broken> {
         self.0.bounds.leave();
@@ -300,7 +323,7 @@ impl Nested<'_, '_> {
     }
 }
 
-impl ser::SerializeTuple for Nested<'_, '_> {
+impl ser::SerializeTuple for Nested<'_> {
     type Ok = ();
     type Error = Broken;
 
@@ -315,11 +338,11 @@ impl ser::SerializeTuple for Nested<'_, '_> {
     }
 }
 
-impl ser::SerializeTupleStruct for Nested<'_, '_> {
+impl ser::SerializeTupleStruct for Nested<'_> {
     type Ok = ();
     type Error = Broken;
 
-    #[inline]
+    #[inline(always)]
     fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
         value.serialize(&mut *self.0)
     }
@@ -330,11 +353,11 @@ impl ser::SerializeTupleStruct for Nested<'_, '_> {
     }
 }
 
-impl ser::SerializeTupleVariant for Nested<'_, '_> {
+impl ser::SerializeTupleVariant for Nested<'_> {
     type Ok = ();
     type Error = Broken;
 
-    #[inline]
+    #[inline(always)]
     fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
         value.serialize(&mut *self.0)
     }
@@ -345,11 +368,11 @@ impl ser::SerializeTupleVariant for Nested<'_, '_> {
     }
 }
 
-impl ser::SerializeStruct for Nested<'_, '_> {
+impl ser::SerializeStruct for Nested<'_> {
     type Ok = ();
     type Error = Broken;
 
-    #[inline]
+    #[inline(always)]
     fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> Result<(), Broken> {
         value.serialize(&mut *self.0)
     }
@@ -360,11 +383,11 @@ impl ser::SerializeStruct for Nested<'_, '_> {
     }
 }
 
-impl ser::SerializeStructVariant for Nested<'_, '_> {
+impl ser::SerializeStructVariant for Nested<'_> {
     type Ok = ();
     type Error = Broken;
 
-    #[inline]
+    #[inline(always)]
     fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> Result<(), Broken> {
         value.serialize(&mut *self.0)
     }

@@ -48,6 +48,7 @@ impl Bincode {
 const NO_ROOM: &str = "there is no memory for the bytes of the message";
 const ENDS_EARLY: &str = "the message ends before all that it claims to hold";
 const TOO_WIDE: &str = "a number is too wide for its type";
+const NO_TRUTH: &str = "a truth value is neither 0 nor 1";
 const TOO_DEEP: &str = "the message nests more than 128 levels deep";
 const TOO_MANY_EMPTY: &str = "the message has more than 1048576 elements that take no bytes";
 
@@ -140,7 +141,6 @@ impl From<::bincode::error::DecodeError> for Broken {
         Self::rule(match error {
             E::UnexpectedEnd { .. } => ENDS_EARLY,
             E::InvalidIntegerType { .. } => TOO_WIDE,
-            E::InvalidBooleanValue(_) => "a truth value is neither 0 nor 1",
             E::InvalidCharEncoding(_) => "a character is not valid UTF-8",
             _ => "a value is not in the format of bincode",
         })

@@ -1,7 +1,9 @@
 //! Where the bytes of a message go that is written.
+//!
+//! Writing a field is expanded where the field is written, so that all that is known here stays in registers for a whole
+//! struct; see [`left`](super::left). That is why the rare ways take it and give it back.
 
-use bincode::enc::write::Writer;
-use bincode::error::EncodeError;
+use std::mem;
 
 use super::number::{EIGHT, FOUR, LONGEST, ONE_BYTE, TWO, Whole};
 use super::{Broken, NO_ROOM};
@@ -10,16 +12,16 @@ use super::{Broken, NO_ROOM};
 const STEP: usize = 256;
 
 /// Where the bytes go. Memory that cannot be had is an error, not the end of the process.
-pub(super) struct Sink<'v> {
+pub(super) struct Sink {
     /// Those that were written, and some that are ready to be: so a short write has to look at one length only.
-    bytes: &'v mut Vec<u8>,
+    bytes: Vec<u8>,
     /// How many were written.
     at: usize,
     no_room: bool,
 }
 
-impl<'v> Sink<'v> {
-    pub(super) const fn new(bytes: &'v mut Vec<u8>) -> Self {
+impl Sink {
+    pub(super) const fn new(bytes: Vec<u8>) -> Self {
         Self { bytes, at: 0, no_room: false }
     }
 
@@ -34,66 +36,39 @@ impl<'v> Sink<'v> {
         self.no_room
     }
 
-    /// Has `fill` write to the next `N` bytes and say how many of them it used.
+    /// What was written, and bytes of no meaning behind it.
     #[inline]
-    fn fill<const N: usize>(&mut self, fill: impl FnOnce(&mut [u8; N]) -> usize) -> Result<(), Broken> {
-        let ready = self.bytes.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut);
-        let Some(room) = ready else { return self.fill_more(fill) };
-        self.at += fill(room);
-        Ok(())
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
-    /// As [`fill`](Self::fill), where not so many are ready.
-    #[cold]
-    #[inline(never)]
-    fn fill_more<const N: usize>(&mut self, fill: impl FnOnce(&mut [u8; N]) -> usize) -> Result<(), Broken> {
-        self.grow(N)?;
-        let room = self.bytes.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut);
-        self.at += fill(room.ok_or_else(|| Broken::rule(NO_ROOM))?);
-        Ok(())
-    }
-
-    /// Makes bytes ready, `more` at least.
-    fn grow(&mut self, more: usize) -> Result<(), Broken> {
-        self.bytes.truncate(self.at);
-        self.no_room = self.bytes.try_reserve(more).is_err();
-        if self.no_room {
-            return Err(Broken::rule(NO_ROOM));
+    /// Has `fill` write to the next `N` bytes and say how many of them it used.
+    #[inline(always)]
+    fn fill<const N: usize>(&mut self, fill: impl Fn(&mut [u8; N]) -> usize) -> Result<(), Broken> {
+        if let Some(room) = self.bytes.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut) {
+            self.at += fill(room);
+            return Ok(());
         }
-        let ready = (self.at + more + STEP).min(self.bytes.capacity());
-        self.bytes.resize(ready, 0);
-        Ok(())
+        let mut bytes = [0; N];
+        let used = fill(&mut bytes);
+        self.append(bytes.get(..used).unwrap_or_default())
     }
 
     /// Writes bytes where not so many are ready.
-    #[cold]
-    fn append(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.bytes.truncate(self.at);
-        self.no_room = self.bytes.try_reserve(bytes.len()).is_err();
-        if self.no_room {
-            return Err(EncodeError::UnexpectedEnd);
+    #[inline(always)]
+    fn append(&mut self, more: &[u8]) -> Result<(), Broken> {
+        let grown;
+        (self.bytes, grown) = appended(mem::take(&mut self.bytes), self.at, more);
+        if !grown {
+            self.no_room = true;
+            return Err(Broken::rule(NO_ROOM));
         }
-        self.bytes.extend_from_slice(bytes);
-        self.at = self.bytes.len();
+        self.at += more.len();
         Ok(())
     }
-}
 
-impl Writer for Sink<'_> {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        match self.bytes.get_mut(self.at..).and_then(|ready| ready.get_mut(..bytes.len())) {
-            Some(ready) => ready.copy_from_slice(bytes),
-            None => return self.append(bytes),
-        }
-        self.at += bytes.len();
-        Ok(())
-    }
-}
-
-impl Sink<'_> {
     /// Writes bytes as they are.
-    #[inline]
+    #[inline(always)]
     pub(super) fn array<const N: usize>(&mut self, bytes: [u8; N]) -> Result<(), Broken> {
         self.fill(move |room| {
             *room = bytes;
@@ -101,8 +76,19 @@ impl Sink<'_> {
         })
     }
 
-    /// Writes a number.
+    /// The same for any number of them.
     #[inline]
+    pub(super) fn slice(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        let Some(ready) = self.bytes.get_mut(self.at..).and_then(|ready| ready.get_mut(..bytes.len())) else {
+            return self.append(bytes);
+        };
+        ready.copy_from_slice(bytes);
+        self.at += bytes.len();
+        Ok(())
+    }
+
+    /// Writes a number.
+    #[inline(always)]
     pub(super) fn number<W: Whole>(&mut self, value: W) -> Result<(), Broken> {
         let number = value.to_wire();
         self.fill::<LONGEST>(move |[first, others @ ..]| {
@@ -121,4 +107,17 @@ impl Sink<'_> {
             len
         })
     }
+}
+
+/// `bytes` with `more` behind the first `at`, and some that are ready; whether there was memory for that.
+#[cold]
+#[inline(never)]
+fn appended(mut bytes: Vec<u8>, at: usize, more: &[u8]) -> (Vec<u8>, bool) {
+    bytes.truncate(at);
+    if bytes.try_reserve(more.len().saturating_add(STEP)).is_err() {
+        return (bytes, false);
+    }
+    bytes.extend_from_slice(more);
+    bytes.resize(bytes.len() + STEP, 0);
+    (bytes, true)
 }

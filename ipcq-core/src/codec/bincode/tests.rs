@@ -209,6 +209,35 @@ fn elements_that_take_memory_and_no_bytes_count_by_their_memory() {
     assert_eq!(refusal::<Vec<Padded>>(&claim), TOO_MANY_EMPTY);
 }
 
+/// Two numbers, which counts how many such were read.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Counted(u64, #[serde(deserialize_with = "counted")] u64);
+
+thread_local!(static COUNTED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+
+fn counted<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    COUNTED.set(COUNTED.get() + 1);
+    u64::deserialize(deserializer)
+}
+
+#[test]
+fn no_elements_are_made_of_what_is_not_there() {
+    for refusal in [refusal::<Vec<Counted>>, refusal::<BTreeMap<u8, Counted>>] {
+        COUNTED.set(0);
+        let message = [&[251, 0xe8, 3][..], &[253; 1000]].concat();
+        assert_eq!(refusal(&message), ENDS_EARLY);
+        assert!(COUNTED.get() <= 1000 / 18 + 1, "{} elements", COUNTED.get());
+    }
+}
+
+#[test]
+fn what_a_type_says_of_a_value_that_is_not_there_does_not_hide_that() {
+    assert_eq!(refusal::<std::num::NonZeroU64>(&[]), ENDS_EARLY);
+    assert_eq!(refusal::<(u64, std::num::NonZeroU8)>(&[253, 1]), ENDS_EARLY);
+    assert_eq!(refusal::<(bool, std::num::NonZeroU8)>(&[7, 1]), NO_TRUTH);
+    assert!(refusal::<std::num::NonZeroU64>(&[0]).contains("nonzero"));
+}
+
 #[test]
 fn what_is_wrong_is_said_for_people() {
     assert_eq!(refusal::<u8>(&[]), ENDS_EARLY);
