@@ -15,7 +15,7 @@ struct Reason {
 /// same reason.
 struct Missed(&'static str, &'static str, Option<&'static str>);
 
-const REASONS: [Reason; 7] = [
+const REASONS: [Reason; 8] = [
     Reason {
         targets: &[Missed("roundtrip-busy/1x1/64B", "zmq", None)],
         bound: "two puts and two gets, there and back, are each a request and a reply: eight things go to or from the broker, \
@@ -75,6 +75,18 @@ const REASONS: [Reason; 7] = [
         tried: "numbers written and read with one look at the room there is rather than bincode's two or three (386 to 261 \
             instructions to encode), a buffer each for puts and gets (261 to 213), fields read without a way out at each \
             (decoding 36.6 to 19.8 ns)",
+    },
+    Reason {
+        targets: &[
+            Missed("stream/4x4/64B", "shm", None),
+            Missed("stream/1x1/64KiB", "shm", None),
+            Missed("stream/1x1/1MiB", "shm", None),
+            Missed("typed/1x1/32B", "pipe, typed", None),
+            Missed("typed/1x1/32B", "zmq, typed", None),
+        ],
+        bound: "how far the processors are from each other, which changes by the minute, and by which the ratios within a run \
+            differ more than between runs; while all were near, 30 rounds at 2ab3db701f62 met it with the whole interval",
+        tried: "",
     },
 ];
 
