@@ -153,8 +153,9 @@ impl Peer {
 
     /// Whether it has read all that was sent to it; `false` where that cannot be known.
     pub(crate) fn has_read(&mut self) -> bool {
-        // Should it end the connection now, the kernel says that something was unread before it throws that away.
-        if self.has_output() || !self.stream.is_all_read() {
+        // What the kernel still holds says nothing any more once the other end is closed: then it has thrown all away, or
+        // is about to. Should that happen in between, it says that something was unread before it throws that away.
+        if self.has_output() || !(self.stream.is_closed_there() || self.stream.is_all_read()) {
             return false;
         }
         self.reset |= self.stream.is_in_error();

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 use crate::unread;
 
 #[derive(Debug)]
@@ -33,6 +35,14 @@ impl Stream {
     /// cannot be known.
     pub(crate) fn is_all_read(&self) -> bool {
         matches!(self, Self::Unix(stream) if unread::bytes(stream) == Some(0))
+    }
+
+    /// Whether the other end of a connection on this machine has been closed by all who had it.
+    pub(crate) fn is_closed_there(&self) -> bool {
+        let Self::Unix(stream) = self else { return false };
+        let mut asked = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+        let told = poll(&mut asked, PollTimeout::ZERO).is_ok();
+        told && asked[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
     }
 
     /// Whether an error is to be told, which the peer has made; says so once.
@@ -127,5 +137,23 @@ impl AsFd for Listener {
             Self::Unix(listener) => listener.as_fd(),
             Self::Tcp(listener) => listener.as_fd(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A child that inherited the other end keeps it open, and so what was not read.
+    #[test]
+    fn an_end_is_closed_when_nobody_has_it() {
+        let (here, there) = UnixStream::pair().expect("two ends");
+        let here = Stream::Unix(here);
+        let inherited = there.try_clone().expect("a second descriptor");
+        (&here).write_all(b"some").expect("room");
+        drop(there);
+        assert!(!here.is_closed_there() && !here.is_all_read());
+        drop(inherited);
+        assert!(here.is_closed_there() && here.is_in_error());
     }
 }
