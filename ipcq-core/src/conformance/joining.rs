@@ -1,6 +1,8 @@
 //! Q21 join.
 
+use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::acknowledged::{acknowledge, assert_counts, deliver, deliveries, give_back, queue_of};
 use super::holders::holder;
@@ -42,15 +44,25 @@ pub fn q21_join_of_nothing_is_done_at_once<H: Harness>(stage: &Stage<H>) {
 }
 
 /// Q21: join waits for what was put before it began, and for nothing that was put later. Nobody sees when it began, so
-/// one that came too late waits for the later message, and is tried again.
+/// one that came too late waits for the later message, and is tried again with more time to begin.
 pub fn q21_join_does_not_wait_for_later_puts<H: Harness>(stage: &Stage<H>) {
     let Some(queue) = queue_of(stage, 5) else { return };
-    let try_once = || {
+    let other = stage.open("q");
+    let try_once = |time: Duration| {
         put_numbers(&queue, 0..1);
         let (_, earlier) = deliver(&queue);
         thread::scope(|scope| {
-            let joiner = scope.spawn(|| stage.open("q").join(within(bounds::SLICES)));
-            thread::yield_now();
+            let (begin, begun) = mpsc::channel();
+            let other = &other;
+            let joiner = scope.spawn(move || {
+                begin.send(()).expect("one who listens");
+                other.join(within(bounds::SLICES))
+            });
+            begun.recv().expect("one who joins");
+            let start = Instant::now();
+            while start.elapsed() < time {
+                thread::yield_now();
+            }
             put_numbers(&queue, 1..3);
             acknowledge(&queue, &earlier);
             let outcome = joiner.join().expect("a joiner");
@@ -59,7 +71,8 @@ pub fn q21_join_does_not_wait_for_later_puts<H: Harness>(stage: &Stage<H>) {
             outcome.is_ok()
         })
     };
-    assert!((0..100).any(|_| try_once()), "join waits for what was put later");
+    let mut times = (0..100).map(|tries| Duration::from_micros(100) * tries);
+    assert!(times.any(try_once), "join waits for what was put later");
 }
 
 /// Q21: join waits for messages that nobody has taken.
