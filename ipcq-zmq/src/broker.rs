@@ -53,6 +53,10 @@ pub(crate) enum Body<'a> {
 pub(crate) trait Sink {
     fn reply(&mut self, to: Slot, header: Header, body: Body<'_>);
 
+    /// Sends what waits for a session, and returns whether its connection is still there. It is until the process at its
+    /// other end is dead, which may not have been noticed yet.
+    fn send(&mut self, to: Slot, now: u64) -> bool;
+
     /// Puts a message into the queue of dead letters, or hands it back if that does not take it.
     fn bury(&mut self, message: Taken) -> Result<(), Taken>;
 }

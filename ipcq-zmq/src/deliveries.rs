@@ -98,7 +98,7 @@ impl Deliveries {
         if is_it { self.release(sent.number) } else { None }
     }
 
-    fn keep(&mut self, number: u64, letter: Letter) {
+    pub(crate) fn keep(&mut self, number: u64, letter: Letter) {
         self.bytes += letter.message.bytes();
         self.returned.insert(number, letter);
     }

@@ -42,6 +42,12 @@ impl Sink for Desk {
         }
     }
 
+    fn send(&mut self, to: Slot, now: u64) -> bool {
+        let peer = self.slots.get(&to).and_then(|key| self.peers.get_mut(key));
+        // What goes wrong here goes wrong again when it is looked after, and ends it.
+        peer.is_some_and(|peer| peer.flush(now).is_ok())
+    }
+
     fn bury(&mut self, message: Taken) -> Result<(), Taken> {
         match &self.dead_letters {
             Some(dead_letters) => dead_letters.bury(message),

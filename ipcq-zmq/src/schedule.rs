@@ -27,6 +27,8 @@ struct Wires {
     buried: Vec<u64>,
     /// Whether no more is buried.
     crowded: bool,
+    /// The sessions of processes that are dead.
+    gone: HashSet<Slot>,
 }
 
 impl Wires {
@@ -44,6 +46,10 @@ impl Sink for Wires {
             Body::Contents(_) | Body::Nothing => Vec::new(),
         };
         self.replies(to).push((header, numbers));
+    }
+
+    fn send(&mut self, to: Slot, _now: u64) -> bool {
+        !self.gone.contains(&to)
     }
 
     fn bury(&mut self, message: Taken) -> Result<(), Taken> {
@@ -87,6 +93,8 @@ struct World {
     now: u64,
     next_process: u64,
     next_number: u64,
+    /// Processes that are dead, which the broker does not know yet.
+    unnoticed: Vec<u64>,
     /// Numbers that were put for certain, and those whose putter never learned of it.
     put: HashSet<u64>,
     perhaps: HashSet<u64>,
@@ -120,6 +128,7 @@ impl World {
             now: 1,
             next_process: 1,
             next_number: 1,
+            unnoticed: Vec::new(),
             put: HashSet::new(),
             perhaps: HashSet::new(),
             got: Vec::new(),
@@ -159,6 +168,8 @@ impl World {
             Step::Reconnect => self.reconnect(at),
             Step::Abandon => self.leave(at, false),
             Step::Die => self.leave(at, true),
+            Step::Vanish => self.vanish(at),
+            Step::Notice => self.notice(),
             Step::Recall => self.recall(),
             Step::Close => self.broker.close(&mut self.wires),
             Step::Pass(milliseconds) => {
@@ -289,6 +300,7 @@ impl World {
 
     /// Lets everything come to its end, and counts.
     fn settle(mut self) {
+        self.notice();
         for at in 0..CLIENTS {
             self.reconnect(at);
             self.read(at);

@@ -1,6 +1,7 @@
 //! How a broker puts and gets, for those who wait and those who do not.
 
 use crate::broker::{Body, Broker, Sink, Slot, Violation};
+use crate::deliveries::Letter;
 use crate::packed;
 use crate::recall::GRACE;
 use crate::remote::is_remote;
@@ -241,7 +242,9 @@ impl Broker {
         }
     }
 
-    /// Hands messages out for good; one that has a number of its own may have come back before.
+    /// Hands messages out for good; one that has a number of its own may have come back before. They are sent before anything
+    /// else leaves: a process that is dead by now, which the broker does not know yet, would keep them, for they could not
+    /// go back once messages behind them have left.
     fn hand_out(
         &mut self,
         slot: Slot,
@@ -251,21 +254,38 @@ impl Broker {
         sink: &mut impl Sink,
     ) {
         let left = self.ready() as u64;
-        let Some(session) = self.sessions.get_mut(&slot) else { return };
+        let Some(session) = self.sessions.get(&slot) else { return self.keep(messages, origin) };
         let count = messages.count() as u64;
         let (len, _) = messages.first_frame();
         let on_read =
             request.flags & ON_READ != 0 && messages.bytes() <= SHORT && !is_remote(session.process);
         let (id, flags) = (request.id, if on_read { ON_READ } else { 0 });
         let header = Header { code: Status::Msg as u8, flags, id, fields: [count, len, left, 0, 0] };
+        let (left, recall_from) = (self.gets + count, self.now.saturating_add(GRACE));
+        let taken = InFlight { id, messages, left, recall_from, on_read, origin };
+        Self::send_taken(slot, header, &taken, sink);
+        if !sink.send(slot, self.now) {
+            return self.keep(taken.messages, origin);
+        }
+        let Some(session) = self.sessions.get_mut(&slot) else { return };
         session.misses = 0;
         self.gets += count;
-        let (left, recall_from) = (self.gets, self.now.saturating_add(GRACE));
         self.deliveries.redelivered += u64::from(origin.is_some_and(|(_, redeliveries)| redeliveries > 0));
-        self.moving += messages.bytes();
-        let taken = InFlight { id, messages, left, recall_from, on_read, origin };
+        self.moving += taken.messages.bytes();
         session.last = Some(header);
-        Self::send_taken(slot, header, session.taken.insert(taken), sink);
+        session.taken = Some(taken);
+    }
+
+    /// Puts back to its place what was taken in vain.
+    fn keep(&mut self, messages: Taken, origin: Option<(u64, u32)>) {
+        match origin {
+            None => {
+                self.store.give_back(messages, usize::MAX);
+            }
+            Some((number, redeliveries)) => {
+                self.deliveries.keep(number, Letter { message: messages, redeliveries });
+            }
+        }
     }
 
     fn send_taken(slot: Slot, mut header: Header, taken: &InFlight, sink: &mut impl Sink) {

@@ -15,7 +15,11 @@ impl World {
         loop {
             let overdue: Vec<_> = self.broker.overdue();
             self.note_read(&overdue.iter().map(|(slot, _)| *slot).collect::<Vec<_>>());
-            let is_missed = |slot: &Slot| self.broker.sessions.get(slot).is_some_and(Session::is_behind);
+            // Nobody waits for the dead.
+            let is_missed = |slot: &Slot| {
+                !self.wires.gone.contains(slot)
+                    && self.broker.sessions.get(slot).is_some_and(Session::is_behind)
+            };
             let overdue: Vec<_> = overdue.into_iter().filter(|(slot, _)| is_missed(slot)).collect();
             if overdue.is_empty() {
                 break;
@@ -117,5 +121,30 @@ impl World {
         }
         self.wires.unread.remove(&self.clients[at].slot);
         self.clients[at] = self.newcomer();
+    }
+
+    /// The client dies, and the broker learns of it later; a new one takes its place. What it was sent and has not read may
+    /// be lost with it, and nothing that is sent later.
+    pub(super) fn vanish(&mut self, at: usize) {
+        let client = &self.clients[at];
+        let (slot, process) = (client.slot, client.process);
+        if !client.cut {
+            self.note_read(&[slot]);
+        }
+        let taken = self.broker.sessions.get(&slot).and_then(|session| session.taken.as_ref());
+        self.lost_allowed += taken.map_or(0, |taken| taken.messages.count());
+        if let Some(asked) = &self.clients[at].asked {
+            self.perhaps.extend(&asked.numbers);
+        }
+        self.wires.gone.insert(slot);
+        self.unnoticed.push(process);
+        self.clients[at] = self.newcomer();
+    }
+
+    /// The broker learns who is dead.
+    pub(super) fn notice(&mut self) {
+        for process in std::mem::take(&mut self.unnoticed) {
+            self.broker.died(process, &mut self.wires);
+        }
     }
 }

@@ -25,6 +25,10 @@ pub(super) enum Step {
     /// Loses its connection and gives up; another client takes its place.
     Abandon,
     Die,
+    /// Dies, and the broker does not notice.
+    Vanish,
+    /// The broker notices who is dead.
+    Notice,
     /// Those who have not acknowledged what others wait for are found to be stopped.
     Recall,
     Close,
@@ -42,6 +46,8 @@ pub(super) fn steps(clients: usize) -> impl Strategy<Value = Vec<(usize, Step)>>
         3 => Just(Step::Reconnect),
         2 => Just(Step::Abandon),
         2 => Just(Step::Die),
+        2 => Just(Step::Vanish),
+        2 => Just(Step::Notice),
         4 => Just(Step::Recall),
         1 => prop::bool::weighted(0.2).prop_map(|close| if close { Step::Close } else { Step::Read }),
         3 => (0..2000_u16).prop_map(Step::Pass),
