@@ -184,7 +184,8 @@ impl Store {
         }
     }
 
-    /// Puts back at the front what was taken, the messages that exceed `room` excepted.
+    /// Puts back at the front what was taken, but for the first ones where there is no `room` for all: those have left
+    /// before the others then, as what is taken from a queue does.
     pub(crate) fn give_back(&mut self, taken: Taken, room: usize) -> usize {
         let (part, count) = match taken {
             Taken::Long(message) if room > 0 => {
@@ -192,12 +193,11 @@ impl Store {
                 (Part::Long(message), 1)
             }
             Taken::Long(_) => return 0,
-            Taken::Packed { mut bytes, count } => {
-                // The earliest go first: they have waited longest.
+            Taken::Packed { bytes, count } => {
                 let kept = count.min(room);
-                bytes.truncate(packed::span(&bytes, kept, usize::MAX, usize::MAX).0);
-                self.bytes += bytes.len();
-                (Part::Run(Run { bytes, start: 0, count: kept }), kept)
+                let (start, ..) = packed::span(&bytes, count - kept, usize::MAX, usize::MAX);
+                self.bytes += bytes.len() - start;
+                (Part::Run(Run { bytes, start, count: kept }), kept)
             }
         };
         if count > 0 {
@@ -323,7 +323,9 @@ mod tests {
         let taken = store.take(Wanted { messages: 2, ..ALL });
         assert_eq!(taken.map(|taken| store.give_back(taken, 1)), Ok(1));
         let Ok(Taken::Packed { bytes, .. }) = store.take(ALL) else { panic!() };
-        assert_eq!(bytes, packed_of(&[b"a", b"c"]));
+        // The first one has left.
+        assert_eq!(bytes, packed_of(&[b"b", b"c"]));
+        assert_eq!((store.len(), store.bytes()), (0, 0));
     }
 
     impl PartialEq for Taken {
