@@ -66,10 +66,12 @@
 //!
 //! A call is one request and one reply, and a get of more than 8 KiB one acknowledgement more; a batch is one request too. A get
 //! that does not wait, and finds nothing, takes up to 20 µs where one of the last eight had found something: so who asks time
-//! and again has the next message when it comes. The calling thread does the work itself. Puts and gets that may wait for ever, and are made by several threads at a time, are done
-//! together, as one request; other calls have a connection each, which is kept for later ones (at most 64 per queue).
-//! Both sides look for more to do for 50 µs at most before they sleep, a broker
-//! also until something is due that soon; a call that waits wakes four times a second.
+//! and again has the next message when it comes. The calling thread does the work itself. Puts and gets that may wait
+//! for ever, and are made by several threads at a time, are done together, as one request: where as many come again and
+//! again, the first ones wait for the last one, 50 µs at most. Other calls have a connection each, which is kept for later
+//! ones (at most 64 per queue). Both sides look for more to do for 50 µs at most before they sleep, a thread whose call
+//! another one does for 100 µs, and a broker also until something is due that soon; a call that waits wakes four times a
+//! second.
 //!
 //! # Limits
 //!
@@ -91,6 +93,7 @@ mod broker;
 mod client;
 mod clock;
 mod combine;
+mod company;
 mod connection;
 mod dead_letters;
 mod deliveries;

@@ -61,9 +61,10 @@ pub(crate) struct Spin {
 }
 
 impl Spin {
-    /// Looks for as long as another thread takes for a request or two.
+    /// Looks for as long as other threads take for a request or two. They get the processor at once: there are most often
+    /// more of them than processors.
     pub(crate) fn of_thread() -> Self {
-        Self { start: Instant::now(), limit: LONG, straight: STRAIGHT, turns: 0 }
+        Self { start: Instant::now(), limit: 2 * LONG, straight: 0, turns: 0 }
     }
 
     /// After a look that found nothing; returns whether to look once more.
