@@ -97,10 +97,13 @@ pub trait Codec<T>: Clone + Default + Send + Sync + 'static {
 /// Why a value did not become bytes.
 ///
 /// Its text says what happened and why; `source` is what is behind the cause, where there is anything.
-pub struct EncodeError(EncodeCause);
+// No cause means that there is no memory, of which there may be too little to keep one. One word, so that what encoding
+// returns is two, and comes in registers.
+pub struct EncodeError(Option<Box<EncodeCause>>);
+
+const _: () = assert!(size_of::<Result<&[u8], EncodeError>>() == 2 * size_of::<usize>());
 
 enum EncodeCause {
-    NoRoom,
     ReadOnly,
     Other(Box<dyn Error + Send + Sync>),
 }
@@ -108,24 +111,24 @@ enum EncodeCause {
 impl EncodeError {
     /// A failure with this cause, an error or a sentence.
     pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(EncodeCause::Other(cause.into()))
+        Self(Some(Box::new(EncodeCause::Other(cause.into()))))
     }
 
     /// There is no memory for the bytes of the value.
     #[must_use]
     pub const fn no_room() -> Self {
-        Self(EncodeCause::NoRoom)
+        Self(None)
     }
 
     /// Whether there was no memory for the bytes of the value.
     #[must_use]
     pub const fn is_no_room(&self) -> bool {
-        matches!(self.0, EncodeCause::NoRoom)
+        self.0.is_none()
     }
 
     /// The queue's messages are of another codec, and the handle was opened to read their bytes.
-    pub(crate) const fn read_only() -> Self {
-        Self(EncodeCause::ReadOnly)
+    pub(crate) fn read_only() -> Self {
+        Self(Some(Box::new(EncodeCause::ReadOnly)))
     }
 }
 
@@ -137,10 +140,12 @@ impl From<TryReserveError> for EncodeError {
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            EncodeCause::NoRoom => f.write_str("there is no memory for the bytes of the message"),
-            EncodeCause::ReadOnly => f.write_str("the handle was opened to read raw bytes of another codec"),
-            EncodeCause::Other(cause) => write!(f, "it could not be written as bytes ({cause})"),
+        match self.0.as_deref() {
+            None => f.write_str("there is no memory for the bytes of the message"),
+            Some(EncodeCause::ReadOnly) => {
+                f.write_str("the handle was opened to read raw bytes of another codec")
+            }
+            Some(EncodeCause::Other(cause)) => write!(f, "it could not be written as bytes ({cause})"),
         }
     }
 }
@@ -156,7 +161,7 @@ impl fmt::Debug for EncodeError {
 
 impl Error for EncodeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        if let EncodeCause::Other(cause) = &self.0 { cause.source() } else { None }
+        if let Some(EncodeCause::Other(cause)) = self.0.as_deref() { cause.source() } else { None }
     }
 }
 
