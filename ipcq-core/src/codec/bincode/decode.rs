@@ -30,12 +30,7 @@ pub(super) fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
     }
 }
 
-#[cold]
-#[inline(never)]
-fn neither(tag: u8) -> Broken {
-    Broken::text(format!("{tag} tells neither none nor some"))
-}
-
+#[derive(Clone, Copy)]
 struct Input<'de> {
     left: Left<'de>,
     bounds: Bounds,
@@ -61,11 +56,12 @@ impl<'de> Input<'de> {
         byte
     }
 
+    /// Whether the next byte is 1 rather than 0; any other breaks the rule `or`.
     #[inline(always)]
-    fn truth(&mut self) -> bool {
+    fn truth(&mut self, or: Rules) -> bool {
         let byte = self.byte();
         if byte > 1 {
-            self.left.give_up(Rules::NO_TRUTH);
+            self.left.give_up(or);
         }
         byte == 1
     }
@@ -115,7 +111,13 @@ impl<'de> Input<'de> {
 
     #[inline(always)]
     fn tuple<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, Broken> {
-        self.nested(|input| visitor.visit_seq(Fields { input, left: len }))
+        self.bounds.enter()?;
+        // Nobody else sees the copy, so it stays in registers while the fields are read.
+        let mut input = *self;
+        let value = visitor.visit_seq(Fields { input: &mut input, left: len });
+        *self = input;
+        self.bounds.leave();
+        value
     }
 }
 
@@ -133,7 +135,7 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
     type Error = Broken;
 
     primitives! {
-        deserialize_bool visit_bool: input => input.truth(),
+        deserialize_bool visit_bool: input => input.truth(Rules::NO_TRUTH),
         deserialize_u8 visit_u8: input => input.byte(),
         deserialize_i8 visit_i8: input => input.byte().cast_signed(),
         deserialize_i16 visit_i16: input => input.left.number(),
@@ -157,12 +159,14 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
         Err(Broken::rule(UNDESCRIBED))
     }
 
-    #[inline]
+    /// Small enough to be expanded where the field is read. One that is not comes in memory, in parts; it is read there as
+    /// a whole, and that has to wait until all parts are in the cache.
+    #[inline(always)]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
-        match self.byte() {
-            0 => visitor.visit_none(),
-            1 => self.nested(|input| visitor.visit_some(input)),
-            tag => Err(neither(tag)),
+        if self.truth(Rules::NEITHER) {
+            self.nested(|input| visitor.visit_some(input))
+        } else {
+            visitor.visit_none()
         }
     }
 
