@@ -1,7 +1,5 @@
 //! Writes values in the format that `decode` reads, and refuses what it would not read back.
 
-use std::mem;
-
 use bincode::enc::Encode;
 use serde::ser::{self, Serialize, Serializer};
 
@@ -17,10 +15,9 @@ const NO_LENGTH: &str = "a sequence or map does not say how many elements it has
 /// Writes `value` to the front of `bytes`, which has some of no meaning behind it afterwards; returns how many it takes.
 #[inline]
 pub(super) fn write<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<usize, EncodeError> {
-    let mut output = Output { sink: Sink::new(mem::take(bytes)), bounds: Bounds::new() };
+    let mut output = Output { sink: Sink::new(bytes), bounds: Bounds::new() };
     let outcome = value.serialize(&mut output);
     let (written, no_room) = (output.sink.written(), output.sink.has_no_room());
-    *bytes = output.sink.into_bytes();
     outcome.map(|()| written).map_err(|broken| refused(broken, no_room))
 }
 
@@ -29,12 +26,12 @@ fn refused(broken: Broken, no_room: bool) -> EncodeError {
     if no_room { EncodeError::no_room() } else { EncodeError::new(broken) }
 }
 
-struct Output {
-    sink: Sink,
+struct Output<'a> {
+    sink: Sink<'a>,
     bounds: Bounds,
 }
 
-impl Output {
+impl Output<'_> {
     #[inline]
     fn written(&self) -> usize {
         self.sink.written()
@@ -62,9 +59,9 @@ impl Output {
     }
 }
 
-impl Output {
+impl<'a> Output<'a> {
     #[inline(always)]
-    fn enter(&mut self) -> Result<Nested<'_>, Broken> {
+    fn enter(&mut self) -> Result<Nested<'_, 'a>, Broken> {
         self.bounds.enter()?;
         Ok(Nested(self))
     }
@@ -79,16 +76,16 @@ macro_rules! primitives {
     )*};
 }
 
-impl<'o> Serializer for &'o mut Output {
+impl<'o, 'a> Serializer for &'o mut Output<'a> {
     type Ok = ();
     type Error = Broken;
-    type SerializeSeq = Elements<'o>;
-    type SerializeTuple = Nested<'o>;
-    type SerializeTupleStruct = Nested<'o>;
-    type SerializeTupleVariant = Nested<'o>;
-    type SerializeMap = Elements<'o>;
-    type SerializeStruct = Nested<'o>;
-    type SerializeStructVariant = Nested<'o>;
+    type SerializeSeq = Elements<'o, 'a>;
+    type SerializeTuple = Nested<'o, 'a>;
+    type SerializeTupleStruct = Nested<'o, 'a>;
+    type SerializeTupleVariant = Nested<'o, 'a>;
+    type SerializeMap = Elements<'o, 'a>;
+    type SerializeStruct = Nested<'o, 'a>;
+    type SerializeStructVariant = Nested<'o, 'a>;
 
     primitives! {
         number:
@@ -195,19 +192,19 @@ impl<'o> Serializer for &'o mut Output {
     }
 
     #[inline]
-    fn serialize_seq(self, len: Option<usize>) -> Result<Elements<'o>, Broken> {
+    fn serialize_seq(self, len: Option<usize>) -> Result<Elements<'o, 'a>, Broken> {
         self.number(len.ok_or_else(|| Broken::rule(NO_LENGTH))? as u64)?;
         self.bounds.enter()?;
         Ok(Elements { before: 0, output: self })
     }
 
     #[inline]
-    fn serialize_tuple(self, _: usize) -> Result<Nested<'o>, Broken> {
+    fn serialize_tuple(self, _: usize) -> Result<Nested<'o, 'a>, Broken> {
         self.enter()
     }
 
     #[inline]
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Nested<'o>, Broken> {
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Nested<'o, 'a>, Broken> {
         self.enter()
     }
 
@@ -218,18 +215,18 @@ impl<'o> Serializer for &'o mut Output {
         index: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Nested<'o>, Broken> {
+    ) -> Result<Nested<'o, 'a>, Broken> {
         self.number(index)?;
         self.enter()
     }
 
     #[inline]
-    fn serialize_map(self, len: Option<usize>) -> Result<Elements<'o>, Broken> {
+    fn serialize_map(self, len: Option<usize>) -> Result<Elements<'o, 'a>, Broken> {
         self.serialize_seq(len)
     }
 
     #[inline]
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Nested<'o>, Broken> {
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Nested<'o, 'a>, Broken> {
         self.enter()
     }
 
@@ -240,7 +237,7 @@ impl<'o> Serializer for &'o mut Output {
         index: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Nested<'o>, Broken> {
+    ) -> Result<Nested<'o, 'a>, Broken> {
         self.number(index)?;
         self.enter()
     }
@@ -251,13 +248,13 @@ impl<'o> Serializer for &'o mut Output {
 }
 
 /// The elements of a sequence, or the keys and values of a map.
-struct Elements<'o> {
-    output: &'o mut Output,
+struct Elements<'o, 'a> {
+    output: &'o mut Output<'a>,
     /// How many bytes there were before the element or key.
     before: usize,
 }
 
-impl Elements<'_> {
+impl Elements<'_, '_> {
     #[inline]
     fn begin<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Broken> {
         self.before = self.output.written();
@@ -273,7 +270,7 @@ impl Elements<'_> {
     }
 }
 
-impl ser::SerializeSeq for Elements<'_> {
+impl ser::SerializeSeq for Elements<'_, '_> {
     type Ok = ();
     type Error = Broken;
 
@@ -290,7 +287,7 @@ impl ser::SerializeSeq for Elements<'_> {
     }
 }
 
-impl ser::SerializeMap for Elements<'_> {
+impl ser::SerializeMap for Elements<'_, '_> {
     type Ok = ();
     type Error = Broken;
 
@@ -313,9 +310,9 @@ impl ser::SerializeMap for Elements<'_> {
 }
 
 /// The fields of a struct, tuple or variant.
-struct Nested<'o>(&'o mut Output);
+struct Nested<'o, 'a>(&'o mut Output<'a>);
 
-impl Nested<'_> {
+impl Nested<'_, '_> {
     #[inline]
     fn leave(self) -> Result<(), Broken> {
         self.0.bounds.leave();
@@ -323,7 +320,7 @@ impl Nested<'_> {
     }
 }
 
-impl ser::SerializeTuple for Nested<'_> {
+impl ser::SerializeTuple for Nested<'_, '_> {
     type Ok = ();
     type Error = Broken;
 
@@ -338,7 +335,7 @@ impl ser::SerializeTuple for Nested<'_> {
     }
 }
 
-impl ser::SerializeTupleStruct for Nested<'_> {
+impl ser::SerializeTupleStruct for Nested<'_, '_> {
     type Ok = ();
     type Error = Broken;
 
@@ -353,7 +350,7 @@ impl ser::SerializeTupleStruct for Nested<'_> {
     }
 }
 
-impl ser::SerializeTupleVariant for Nested<'_> {
+impl ser::SerializeTupleVariant for Nested<'_, '_> {
     type Ok = ();
     type Error = Broken;
 
@@ -368,7 +365,7 @@ impl ser::SerializeTupleVariant for Nested<'_> {
     }
 }
 
-impl ser::SerializeStruct for Nested<'_> {
+impl ser::SerializeStruct for Nested<'_, '_> {
     type Ok = ();
     type Error = Broken;
 
@@ -383,7 +380,7 @@ impl ser::SerializeStruct for Nested<'_> {
     }
 }
 
-impl ser::SerializeStructVariant for Nested<'_> {
+impl ser::SerializeStructVariant for Nested<'_, '_> {
     type Ok = ();
     type Error = Broken;
 
