@@ -17,12 +17,20 @@ use super::{Bounds, Broken, ENDS_EARLY};
 /// The most elements that a collection is told to make room for before any has been read.
 const MAX_HINT: usize = 4096;
 
+/// The most bytes that a type has in memory whose structs are read from copies.
+const SMALL: usize = 64;
+
 const UNDESCRIBED: &str = "the type wants to be told by the message what is in it, and messages do not say";
 
 /// The value that `bytes`, all of them, stand for.
 #[inline(always)]
 pub(super) fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
-    let mut input = Input { left: Left::new(bytes), bounds: Bounds::new() };
+    if size_of::<T>() <= SMALL { read::<T, true>(bytes) } else { read::<T, false>(bytes) }
+}
+
+#[inline(always)]
+fn read<T: DeserializeOwned, const COPIES: bool>(bytes: &[u8]) -> Result<T, Broken> {
+    let mut input = Input::<COPIES> { left: Left::new(bytes), bounds: Bounds::new() };
     match T::deserialize(&mut input) {
         Ok(value) if input.left.len() == 0 && input.left.broken().are_kept() => Ok(value),
         Ok(_) => Err(input.unfinished()),
@@ -30,13 +38,21 @@ pub(super) fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
     }
 }
 
+#[cold]
+#[inline(never)]
+fn neither(tag: u8) -> Broken {
+    Broken::text(format!("{tag} tells neither none nor some"))
+}
+
+/// What is read, and how far. A struct in it is read from a copy where it `COPIES`: nobody else sees that, so it stays in
+/// registers while the fields are read. In a large type they are read by calls, and copies would only be in the way.
 #[derive(Clone, Copy)]
-struct Input<'de> {
+struct Input<'de, const COPIES: bool> {
     left: Left<'de>,
     bounds: Bounds,
 }
 
-impl<'de> Input<'de> {
+impl<'de, const COPIES: bool> Input<'de, COPIES> {
     /// What is wrong with a message behind which there is something, or less than it claims.
     #[cold]
     fn unfinished(&self) -> Broken {
@@ -56,12 +72,11 @@ impl<'de> Input<'de> {
         byte
     }
 
-    /// Whether the next byte is 1 rather than 0; any other breaks the rule `or`.
     #[inline(always)]
-    fn truth(&mut self, or: Rules) -> bool {
+    fn truth(&mut self) -> bool {
         let byte = self.byte();
         if byte > 1 {
-            self.left.give_up(or);
+            self.left.give_up(Rules::NO_TRUTH);
         }
         byte == 1
     }
@@ -111,8 +126,10 @@ impl<'de> Input<'de> {
 
     #[inline(always)]
     fn tuple<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, Broken> {
+        if !COPIES {
+            return self.nested(|input| visitor.visit_seq(Fields { input, left: len }));
+        }
         self.bounds.enter()?;
-        // Nobody else sees the copy, so it stays in registers while the fields are read.
         let mut input = *self;
         let value = visitor.visit_seq(Fields { input: &mut input, left: len });
         *self = input;
@@ -131,11 +148,11 @@ macro_rules! primitives {
     )*};
 }
 
-impl<'de> Deserializer<'de> for &mut Input<'de> {
+impl<'de, const COPIES: bool> Deserializer<'de> for &mut Input<'de, COPIES> {
     type Error = Broken;
 
     primitives! {
-        deserialize_bool visit_bool: input => input.truth(Rules::NO_TRUTH),
+        deserialize_bool visit_bool: input => input.truth(),
         deserialize_u8 visit_u8: input => input.byte(),
         deserialize_i8 visit_i8: input => input.byte().cast_signed(),
         deserialize_i16 visit_i16: input => input.left.number(),
@@ -159,14 +176,12 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
         Err(Broken::rule(UNDESCRIBED))
     }
 
-    /// Small enough to be expanded where the field is read. One that is not comes in memory, in parts; it is read there as
-    /// a whole, and that has to wait until all parts are in the cache.
-    #[inline(always)]
+    #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
-        if self.truth(Rules::NEITHER) {
-            self.nested(|input| visitor.visit_some(input))
-        } else {
-            visitor.visit_none()
+        match self.byte() {
+            0 => visitor.visit_none(),
+            1 => self.nested(|input| visitor.visit_some(input)),
+            tag => Err(neither(tag)),
         }
     }
 
@@ -253,7 +268,7 @@ impl<'de> Deserializer<'de> for &mut Input<'de> {
     }
 }
 
-impl<'de> EnumAccess<'de> for &mut Input<'de> {
+impl<'de, const COPIES: bool> EnumAccess<'de> for &mut Input<'de, COPIES> {
     type Error = Broken;
     type Variant = Self;
 
@@ -265,7 +280,7 @@ impl<'de> EnumAccess<'de> for &mut Input<'de> {
     }
 }
 
-impl<'de> VariantAccess<'de> for &mut Input<'de> {
+impl<'de, const COPIES: bool> VariantAccess<'de> for &mut Input<'de, COPIES> {
     type Error = Broken;
 
     #[inline]
@@ -294,12 +309,12 @@ impl<'de> VariantAccess<'de> for &mut Input<'de> {
 }
 
 /// The fields of a type: as many as the type says, whatever the message claims.
-struct Fields<'a, 'de> {
-    input: &'a mut Input<'de>,
+struct Fields<'a, 'de, const COPIES: bool> {
+    input: &'a mut Input<'de, COPIES>,
     left: usize,
 }
 
-impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
+impl<'de, const COPIES: bool> SeqAccess<'de> for Fields<'_, 'de, COPIES> {
     type Error = Broken;
 
     /// What the default does, in the place of the call.
@@ -324,12 +339,12 @@ impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
 }
 
 /// The elements of a sequence: as many as the message claims, if they are there.
-struct Elements<'a, 'de> {
-    input: &'a mut Input<'de>,
+struct Elements<'a, 'de, const COPIES: bool> {
+    input: &'a mut Input<'de, COPIES>,
     left: usize,
 }
 
-impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
+impl<'de, const COPIES: bool> SeqAccess<'de> for Elements<'_, 'de, COPIES> {
     type Error = Broken;
 
     #[inline]
@@ -354,15 +369,15 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
 }
 
 /// The entries of a map: as many as the message claims, if they are there.
-struct Entries<'a, 'de> {
-    input: &'a mut Input<'de>,
+struct Entries<'a, 'de, const COPIES: bool> {
+    input: &'a mut Input<'de, COPIES>,
     left: usize,
     /// How many bytes were left before the last entry, and its size in memory.
     before: usize,
     size: usize,
 }
 
-impl<'de> MapAccess<'de> for Entries<'_, 'de> {
+impl<'de, const COPIES: bool> MapAccess<'de> for Entries<'_, 'de, COPIES> {
     type Error = Broken;
 
     #[inline]

@@ -5,10 +5,10 @@
 //! expanded always, and they do not fail: a field that the message has no bytes for, or wrong ones, reads as some small
 //! value, and the rule that was broken is kept until somebody asks. (A message of 33 bytes and six fields, in one process:
 //! a typed get took 62 ns when each read could fail, and 45 since then, 13 of them in the channel; of 37 ns on a quieter
-//! processor, 29 are left since options are read so too, and what is left of a struct is a copy.)
+//! processor, 29 are left since what is left of a small struct is a copy.)
 
 use super::number::{EIGHT, FOUR, LONGEST, ONE_BYTE, TWO, Whole};
-use super::{ENDS_EARLY, NEITHER, NO_TRUTH, TOO_WIDE};
+use super::{ENDS_EARLY, NO_TRUTH, TOO_WIDE};
 
 /// The rules that a message broke: one bit for each.
 #[derive(Clone, Copy)]
@@ -19,7 +19,6 @@ impl Rules {
     const ENDS_EARLY: Self = Self(1);
     const TOO_WIDE: Self = Self(2);
     pub(super) const NO_TRUTH: Self = Self(4);
-    pub(super) const NEITHER: Self = Self(8);
 
     #[inline]
     pub(super) const fn are_kept(self) -> bool {
@@ -33,8 +32,6 @@ impl Rules {
             TOO_WIDE
         } else if self.0 & Self::NO_TRUTH.0 != 0 {
             NO_TRUTH
-        } else if self.0 & Self::NEITHER.0 != 0 {
-            NEITHER
         } else {
             ENDS_EARLY
         }

@@ -49,7 +49,6 @@ const NO_ROOM: &str = "there is no memory for the bytes of the message";
 const ENDS_EARLY: &str = "the message ends before all that it claims to hold";
 const TOO_WIDE: &str = "a number is too wide for its type";
 const NO_TRUTH: &str = "a truth value is neither 0 nor 1";
-const NEITHER: &str = "what may be missing is neither none nor some";
 const TOO_DEEP: &str = "the message nests more than 128 levels deep";
 const TOO_MANY_EMPTY: &str = "the message has more than 1048576 elements that take no bytes";
 

@@ -243,7 +243,7 @@ fn what_is_wrong_is_said_for_people() {
     assert_eq!(refusal::<u8>(&[]), ENDS_EARLY);
     assert_eq!(refusal::<String>(&[5, b'a']), ENDS_EARLY);
     assert_eq!(refusal::<bool>(&[2]), "a truth value is neither 0 nor 1");
-    assert_eq!(refusal::<Option<u8>>(&[2, 0]), NEITHER);
+    assert_eq!(refusal::<Option<u8>>(&[2, 0]), "2 tells neither none nor some");
     assert_eq!(refusal::<u16>(&[252, 0, 0, 0, 0]), "a number is too wide for its type");
     assert_eq!(refusal::<char>(&[0xff]), "a character is not valid UTF-8");
     assert!(refusal::<String>(&[1, 0xff]).contains("utf-8"));
