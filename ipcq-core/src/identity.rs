@@ -78,14 +78,29 @@ impl Identity {
     /// # Errors
     /// [`PutFault::TooLong`] above the queue's limit, and [`BackendErrorKind::NoRoom`] where there is no memory for it.
     pub fn gather(&self, parts: &[&[u8]]) -> Result<Vec<u8>, PutFault> {
-        let (len, max) =
-            (parts.iter().map(|part| part.len()).fold(0, usize::saturating_add), self.max_message);
-        if len > max {
-            return Err(PutFault::TooLong { len, max });
+        let len = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
+        let mut message = self.room_for(len)?;
+        parts.iter().for_each(|part| message.extend_from_slice(part));
+        Ok(message)
+    }
+
+    /// A message of `len` zeros, for [`Channel::loan`](crate::Channel::loan).
+    ///
+    /// # Errors
+    /// As [`gather`](Self::gather).
+    pub fn blank(&self, len: usize) -> Result<Vec<u8>, PutFault> {
+        let mut message = self.room_for(len)?;
+        message.resize(len, 0);
+        Ok(message)
+    }
+
+    /// Memory for a message of `len` bytes.
+    fn room_for(&self, len: usize) -> Result<Vec<u8>, PutFault> {
+        if len > self.max_message {
+            return Err(PutFault::TooLong { len, max: self.max_message });
         }
         let mut message = Vec::new();
         message.try_reserve_exact(len).map_err(|error| self.no_memory(error))?;
-        parts.iter().for_each(|part| message.extend_from_slice(part));
         Ok(message)
     }
 

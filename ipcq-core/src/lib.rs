@@ -219,6 +219,7 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod capabilities;
 pub mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -226,6 +227,7 @@ mod deadline;
 mod delivery;
 pub mod error;
 mod identity;
+mod loan;
 pub mod memory;
 mod message;
 mod name;
@@ -243,6 +245,7 @@ pub mod trace;
 mod transport;
 
 pub use address::QueueAddress;
+pub use capabilities::{Capabilities, Lifetime};
 #[cfg(feature = "bincode")]
 pub use codec::Bincode;
 #[cfg(feature = "json")]
@@ -254,10 +257,11 @@ pub use deadline::Wait;
 pub use delivery::DeliveryTag;
 pub use error::{
     BackendError, BackendErrorKind, CreateError, DecodeError, DeliveryError, DeliveryFault, GetError,
-    GetFault, GetManyError, GetTimeoutError, JoinError, JoinFault, OpenError, PutError, PutFault,
+    GetFault, GetManyError, GetTimeoutError, JoinError, JoinFault, LoanError, OpenError, PutError, PutFault,
     PutManyError, PutTimeoutError, RemoveError, TryGetError, TryPutError,
 };
 pub use identity::Identity;
+pub use loan::{Lent, Loan};
 pub use message::{Batch, Limit};
 pub use name::{NameError, QueueName};
 pub use options::{Capacity, QueueOptions};
@@ -268,4 +272,4 @@ pub use registry::{OpenAddress, register_transport};
 pub use select::Select;
 pub use stat::Stat;
 pub use system_limit::SystemLimit;
-pub use transport::{Capabilities, Channel, Lifetime, Transport};
+pub use transport::{Channel, Transport};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::capabilities::Capabilities;
 use crate::error::CreateError;
 use crate::name::QueueName;
-use crate::transport::Capabilities;
 
 /// How many messages a queue takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,12 +8,14 @@ use std::process::Command;
 use std::sync::Arc;
 
 use crate::Wait;
+use crate::capabilities::Capabilities;
 use crate::delivery::DeliveryTag;
 use crate::error::{
     BackendError, BackendErrorKind, CreateError, DeliveryFault, GetFault, JoinFault, OpenError, PutFault,
     RemoveError,
 };
 use crate::identity::Identity;
+use crate::loan::Loan;
 use crate::message::{Batch, Limit};
 use crate::name::QueueName;
 use crate::options::QueueOptions;
@@ -88,73 +90,6 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// When the directory cannot be read.
     fn collect_garbage(&self) -> Result<Vec<String>, BackendError> {
         Ok(Vec::new())
-    }
-}
-
-/// When a backend's named queues end by themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Lifetime {
-    /// Until [`Transport::remove`] or the end of the machine's uptime.
-    UntilRemoved,
-    /// While any handle in any process is open.
-    WhileAnyHandle,
-    /// While the process that hosts the queue lives.
-    WhileHost,
-}
-
-/// What queues of a backend can and cannot do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Capabilities {
-    /// When named queues end.
-    pub lifetime: Lifetime,
-    /// The largest capacity that can be asked for, in messages.
-    pub max_capacity: usize,
-    /// The setting of the system that [`max_capacity`](Self::max_capacity) follows from, if it follows from one.
-    pub capacity_setting: Option<&'static str>,
-    /// The largest message limit that can be asked for, in bytes.
-    pub max_message: usize,
-    /// Whether queues can close by themselves when their last producer has left.
-    pub auto_close: bool,
-    /// Whether queues can be made for acknowledged delivery.
-    pub acknowledged: bool,
-    /// Whether queues can be made without a name and inherited by children.
-    pub anonymous: bool,
-}
-
-impl Capabilities {
-    /// A backend with named and anonymous queues that close automatically when asked to, without acknowledged
-    /// delivery.
-    #[must_use]
-    pub const fn new(lifetime: Lifetime, max_capacity: usize, max_message: usize) -> Self {
-        Self {
-            lifetime,
-            max_capacity,
-            capacity_setting: None,
-            max_message,
-            auto_close: true,
-            acknowledged: false,
-            anonymous: true,
-        }
-    }
-
-    /// The same, with a largest capacity that follows from `setting` of the system.
-    #[must_use]
-    pub const fn with_capacity_setting(self, setting: &'static str) -> Self {
-        Self { capacity_setting: Some(setting), ..self }
-    }
-
-    /// The same, without queues that close by themselves.
-    #[must_use]
-    pub const fn without_auto_close(self) -> Self {
-        Self { auto_close: false, ..self }
-    }
-
-    /// The same, with acknowledged delivery.
-    #[must_use]
-    pub const fn with_acknowledged(self) -> Self {
-        Self { acknowledged: true, ..self }
     }
 }
 
@@ -287,6 +222,42 @@ pub trait Channel: fmt::Debug + Send + Sync {
             }
         }
         Ok(1 + more)
+    }
+
+    /// Lends room for a message of `len` bytes, of unspecified content, which [`put_loan`](Self::put_loan) puts. The
+    /// default lends memory of this process.
+    ///
+    /// # Errors
+    /// `TooLong` above the queue's limit, and [`BackendErrorKind::NoRoom`] where there is no memory for it.
+    fn loan(&self, len: usize) -> Result<Loan, PutFault> {
+        self.identity().blank(len).map(Loan::from)
+    }
+
+    /// Puts the message that was built in `loan`, which is empty afterwards. Any loan can be put; the default copies it.
+    ///
+    /// # Blocking
+    /// Until there is room, as `wait` says.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); the loan is as before.
+    fn put_loan(&self, loan: &mut Loan, wait: Wait) -> Result<(), PutFault> {
+        self.put(&[&loan[..]], wait)?;
+        *loan = Loan::default();
+        Ok(())
+    }
+
+    /// Gets one message where it lies, or a copy of it, which is what the default gets. On an acknowledged queue it is
+    /// acknowledged by that.
+    ///
+    /// # Blocking
+    /// Until there is a message, as `wait` says.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    fn get_loan(&self, wait: Wait) -> Result<Loan, GetFault> {
+        let mut message = Vec::new();
+        self.get(&mut message, wait)?;
+        Ok(message.into())
     }
 
     /// Hands out one message of an acknowledged queue, which replaces what is in `message`: it is in flight until the

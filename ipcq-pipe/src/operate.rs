@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use ipcq_core::os::deliveries::Acknowledging;
+use ipcq_core::os::lending::Lending;
 use ipcq_core::os::lock::{NotLocked, RobustGuard};
 use ipcq_core::os::refusal::{GetRefusal, PutRefusal};
 use ipcq_core::os::shared_queue::SharedQueue;
@@ -14,6 +15,9 @@ use crate::conduit::Conduit;
 use crate::flow::Flow;
 use crate::record::{HEADER, LARGE};
 use crate::wait::Side;
+
+/// Lends nothing: what is in a pipe is nobody's memory.
+impl Lending for Conduit {}
 
 impl TwoLock for Conduit {
     const NO_ROOM: &'static str = "the memory or the descriptors it needs could not be had";

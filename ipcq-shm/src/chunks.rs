@@ -2,9 +2,12 @@
 //!
 //! Everything here runs under the putters' lock, but for reading links behind the tail, which never change.
 //!
-//! A chunk is in one of three places. In the *ring* it has memory, and holds messages or is free for the tail to
-//! enter. *Spare* it has no memory. *Loose* it is neither, which lasts only while a lock holder moves it; when the
+//! A chunk is in one of four places. In the *ring* it has memory, and holds messages or is free for the tail to
+//! enter. *Lent* it belongs to a piece that can be lent (see [`loans`](crate::loans)), or is their table. *Spare* it has no
+//! memory. *Loose* it is none of these, which lasts only while a lock holder moves it; when the
 //! holder dies, [`Chunks::sweep`] makes it a spare one, and [`Chunks::tidy`] takes the memory that it still has.
+
+mod contiguous;
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -12,13 +15,14 @@ use std::sync::atomic::Ordering;
 use ipcq_core::os::refusal::Stuck;
 
 use crate::layout::{LINKS_AT, PutSide};
+use crate::loans;
 use crate::map::Map;
 use crate::position::{CHUNK, MAX_CHUNKS, Position};
 use crate::storage::Storage;
 
-/// Free chunks that a queue keeps: 960 KiB of warm memory, so that an idle queue has less than 1 MiB more than an
-/// empty one.
-pub(crate) const KEEP: u32 = 15;
+/// Free chunks that a queue keeps: 896 KiB of warm memory, so that an idle queue has less than 1 MiB more than an
+/// empty one, with the table of what is lent.
+pub(crate) const KEEP: u32 = 14;
 
 /// The most chunks that are given back at a time, so that the lock can be free in between: 4 MiB, which takes about a
 /// millisecond.
@@ -200,7 +204,7 @@ impl Chunks<'_> {
         count == TRIM_STEP
     }
 
-    /// Repairs what a lock holder left behind when it died: chunks that are not in the ring become spare ones. What
+    /// Repairs what a lock holder left behind when it died: chunks that are neither in the ring nor lent become spare ones. What
     /// memory they have is left to [`tidy`](Self::tidy).
     #[cold]
     pub(crate) fn sweep(&self) {
@@ -220,15 +224,22 @@ impl Chunks<'_> {
         }
         let (mut chunk, mut ring) = (tail, 0);
         while ring < chunks && self.map.link(chunk).load(Ordering::Relaxed) & MARK == 0 {
-            self.map.link(chunk).fetch_or(MARK, Ordering::Relaxed);
+            self.mark(chunk);
             chunk = self.next(chunk);
             ring += 1;
         }
+        loans::for_each_run(*self, chunks, |first, len| {
+            (first..first + len).for_each(|chunk| self.mark(chunk));
+        });
         let spare = self.link_unmarked(chunks);
         header.memory.0.unswept.store(spare.0, Ordering::Relaxed);
         header.put.0.chunks.store(chunks, Ordering::Relaxed);
         header.memory.0.ring.store(ring, Ordering::Relaxed);
         header.put.0.spare.store(spare.0, Ordering::Release);
+    }
+
+    fn mark(&self, chunk: u32) {
+        self.map.link(chunk).fetch_or(MARK, Ordering::Relaxed);
     }
 
     /// Links all chunks that are not marked with each other.

@@ -10,7 +10,10 @@
 //! In an acknowledged queue what is handed out comes before the chunks (see
 //! [`deliveries`](ipcq_core::os::deliveries)): 16 GiB of the file, most of which are holes.
 //!
-//! Chunks form a ring: the tail enters the next one, or, where that one still holds messages, a fresh one that is
+//! One of the chunks has the table of what is lent, once something was (see [`loans`](crate::loans)), and others are lent, or
+//! can be. The rest are the queue's content.
+//!
+//! They form a ring: the tail enters the next one, or, where that one still holds messages, a fresh one that is
 //! linked in between. What the head has left is free again, without any bookkeeping. Everything that changes is
 //! changed by one atomic store, so that whoever dies leaves nothing to repair but fresh chunks that were not linked
 //! in yet.
@@ -72,6 +75,21 @@ pub(crate) struct GetSide {
     pub(crate) total: AtomicU64,
 }
 
+/// Used by putters under their lock, but for what is said otherwise: what is lent.
+#[repr(C)]
+pub(crate) struct Books {
+    /// The chunk with the table of what is lent, plus 1; 0 for none. Set once.
+    pub(crate) table: AtomicU32,
+    /// How many entries of it have been used.
+    pub(crate) entries: AtomicU32,
+    /// An entry that became free, stored by whoever freed it: a hint.
+    pub(crate) last_freed: AtomicU32,
+    /// As many neighbouring chunks, or more, were not to be had; 0 where that is not known.
+    pub(crate) no_run: AtomicU32,
+    /// Chunks that were ever lent.
+    pub(crate) lent: AtomicU64,
+}
+
 /// The first page of a segment.
 #[repr(C)]
 pub(crate) struct Header {
@@ -84,6 +102,7 @@ pub(crate) struct Header {
     pub(crate) not_full: Apart<Event>,
     pub(crate) memory: Apart<Memory>,
     pub(crate) moving: Apart<MoveNote>,
+    pub(crate) loans: Apart<Books>,
 }
 
 /// The file of a segment.

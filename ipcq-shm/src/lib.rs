@@ -63,10 +63,13 @@
 //! queues: closing any descriptor of it ends, for the kernel, the record lock that says that this process is alive.
 
 mod chunks;
+mod in_place;
 mod layout;
+mod loans;
 mod map;
 mod operate;
 mod position;
+mod reference;
 mod ring;
 mod run;
 mod segment;
@@ -81,8 +84,8 @@ mod wait;
 pub use ipcq_core::codec;
 pub use ipcq_core::error;
 pub use ipcq_core::{
-    AcknowledgedQueue, Batch, Bincode, Bytes, Capacity, Channel, Codec, Delivery, Limit, Queue, QueueAddress,
-    QueueName, QueueOptions, Receipt, Select, Stat, Transport, Wait,
+    AcknowledgedQueue, Batch, Bincode, Bytes, Capacity, Channel, Codec, Delivery, Limit, Loan, Queue,
+    QueueAddress, QueueName, QueueOptions, Receipt, Select, Stat, Transport, Wait,
 };
 pub use transport::ShmTransport;
 

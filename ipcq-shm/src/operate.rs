@@ -100,7 +100,7 @@ impl TwoLock for Segment {
         let head = ring.head();
         ring.available(head)?;
         let mut run = ring.run(head)?;
-        let len = ring.length(&run)?;
+        let Ok(len) = ring.length(&run) else { return self.get_one_lent(guard, message) };
         if len > message.capacity() {
             return Err(GetRefusal::TooSmall(len));
         }
@@ -119,8 +119,15 @@ impl TwoLock for Segment {
         let ring = self.ring();
         let head = ring.head();
         let (next, outcome) = portion(haul, &ring, head);
-        if next != head {
-            ring.take(head, next);
+        match outcome {
+            // What is not in the ring is a portion of its own.
+            Err(GetRefusal::Damage) if next == head => return self.get_portion_lent(haul),
+            Err(GetRefusal::Damage) => {
+                ring.take(head, next);
+                return Ok(());
+            }
+            _ if next != head => ring.take(head, next),
+            _ => {}
         }
         outcome
     }

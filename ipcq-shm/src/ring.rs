@@ -217,7 +217,7 @@ impl<'a> Ring<'a> {
 
     /// Copies `bytes` to the place that `at` names, and moves it behind them.
     #[inline]
-    fn write(&self, at: &mut Cursor, bytes: &[u8]) -> Result<(), Damage> {
+    pub(crate) fn write(&self, at: &mut Cursor, bytes: &[u8]) -> Result<(), Damage> {
         let mut rest = bytes;
         while !rest.is_empty() {
             self.normalise(at);
@@ -235,7 +235,7 @@ impl<'a> Ring<'a> {
 
     /// The position behind a record that began at `from` and whose last byte is before `at`.
     #[inline]
-    fn after(&self, mut at: Cursor, from: Position) -> Position {
+    pub(crate) fn after(&self, mut at: Cursor, from: Position) -> Position {
         at.offset = at.offset.next_multiple_of(UNIT);
         self.normalise(&mut at);
         Position::new(from.count().wrapping_add(1), at.chunk, at.offset)
@@ -252,13 +252,13 @@ impl<'a> Ring<'a> {
 }
 
 /// A place in the chunks.
-struct Cursor {
+pub(crate) struct Cursor {
     chunk: u32,
     offset: usize,
 }
 
 impl Cursor {
-    const fn new(at: Position) -> Self {
+    pub(crate) const fn new(at: Position) -> Self {
         Self { chunk: at.chunk(), offset: at.offset() }
     }
 }

@@ -21,6 +21,8 @@ use ipcq_core::{BackendError, Identity, OpenError, QueueName};
 
 use crate::NAME;
 use crate::layout::{CHUNKS_AT, Header, InChunks, LINKS_AT};
+use crate::loans::table::Table;
+use crate::loans::{Holder, Loans};
 use crate::map::Map;
 use crate::operate::free_tail;
 use crate::position::{CHUNK, MAX_CAPACITY, Position};
@@ -37,6 +39,7 @@ pub(crate) struct Segment {
     map: Map,
     body: Body<Self>,
     dead_letters: Option<DeadLetters<Self>>,
+    holder: Holder,
 }
 
 impl Segment {
@@ -92,7 +95,12 @@ impl Segment {
 
     fn assemble(map: Map, storage: Storage, identity: Identity) -> Arc<Self> {
         let dead_letters = DeadLetters::of(&identity);
-        Arc::new_cyclic(|this| Self { map, body: Body::new(storage, identity, this.clone()), dead_letters })
+        Arc::new_cyclic(|this| Self {
+            map,
+            body: Body::new(storage, identity, this.clone()),
+            dead_letters,
+            holder: Holder::new(),
+        })
     }
 
     fn deliveries_in(storage: &Storage, acknowledged: bool) -> io::Result<Option<Deliveries>> {
@@ -118,6 +126,9 @@ impl Segment {
         for chunk in [self.ring().tail().chunk(), self.ring().head().chunk()] {
             self.storage().reserve(self.map.place(chunk), CHUNK)?;
         }
+        if let Ok(Some(table)) = Table::find(&self.map, self.storage()) {
+            self.storage().reserve(self.map.place(table.chunk()), CHUNK)?;
+        }
         let Some(deliveries) = self.deliveries() else { return Ok(()) };
         Deliveries::reserve_first(self.storage(), DELIVERIES_AT)?;
         deliveries.fill_holes(self.storage(), self.storage().bytes()?)
@@ -139,6 +150,11 @@ impl Segment {
         Ring { map: &self.map, storage: self.storage(), capacity, max_message }
     }
 
+    /// What it has lent.
+    pub(crate) fn loans(&self) -> Loans<'_> {
+        Loans { chunks: self.ring().chunks(), holder: &self.holder }
+    }
+
     pub(crate) fn damaged(&self) -> BackendError {
         self.damage()
     }
@@ -146,7 +162,7 @@ impl Segment {
 
 impl SharedQueue for Segment {
     type Layout = InChunks;
-    const FORMAT: Format = Format { magic: *b"ipcq.shm", version: 4, max_capacity: MAX_CAPACITY };
+    const FORMAT: Format = Format { magic: *b"ipcq.shm", version: 5, max_capacity: MAX_CAPACITY };
     const ANONYMOUS: &'static str = "(anonymous memory)";
     const DAMAGED: &'static str = "its memory holds what no queue can have put there";
     const ENDS_WITH_LAST_HANDLE: bool = false;
@@ -248,6 +264,7 @@ impl Drop for Segment {
             deliveries.leave(self.storage());
         }
         self.leave();
+        self.loans().leave();
     }
 }
 

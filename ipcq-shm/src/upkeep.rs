@@ -48,11 +48,13 @@ impl Reclaim for Segment {
         &self.body().reaper
     }
 
-    /// Whether the queue has more chunks than an empty one may keep, or memory that a dead putter reserved.
+    /// Whether the queue has more chunks than an empty one may keep, memory that a dead putter reserved, or some that could
+    /// be lent and is not.
     fn has_much(&self) -> bool {
         self.header().memory.0.ring.load(Ordering::Relaxed) > KEEP + 1
             || self.ring().chunks().are_untidy()
             || self.deliveries_have_much()
+            || self.loans().has_much()
     }
 
     fn trim(&self, keep: u32) -> Option<bool> {
@@ -62,16 +64,17 @@ impl Reclaim for Segment {
             self.settle_note();
             chunks.sweep();
         }
-        let more = chunks.tidy() || chunks.trim(keep);
+        let more = chunks.tidy() || chunks.trim(keep) || self.loans().trim(keep.saturating_sub(KEEP));
         let death = Death::seen_by(&guard);
         drop(guard);
         death.tell(&self.body().identity, Side::Put);
         Some(self.trim_deliveries() || more)
     }
 
-    /// How often an end entered a chunk.
+    /// How often an end entered a chunk, and how many were lent.
     fn traffic(&self) -> u64 {
-        self.header().put.0.entered.load(Ordering::Relaxed)
+        let entered = self.header().put.0.entered.load(Ordering::Relaxed);
+        entered.wrapping_add(self.header().loans.0.lent.load(Ordering::Relaxed))
     }
 }
 

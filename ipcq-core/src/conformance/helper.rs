@@ -10,8 +10,8 @@ use super::faults::assert_refuses;
 use super::stage::{Shared, Stage, assert_says, get, name, number, put, put_numbers};
 use super::watchdog::Watchdog;
 use super::{Harness, stage};
-use crate::error::{BackendErrorKind, CreateError, GetFault, OpenError};
-use crate::{Batch, Limit, QueueOptions, Transport, Wait};
+use crate::error::{BackendErrorKind, CreateError, GetFault, OpenError, PutFault};
+use crate::{Batch, Limit, Loan, QueueOptions, Transport, Wait};
 
 const PLACE: &str = "IPCQ_CONFORMANCE_PLACE";
 const ROLE: &str = "IPCQ_CONFORMANCE_ROLE";
@@ -37,6 +37,11 @@ pub(super) enum Role {
     Wait,
     /// Holds three deliveries, says so in the queue `ready`, and keeps them until it is killed.
     Hold,
+    /// Has one message that it got and room for another, has put one more, says so in the queue `ready`, and keeps them
+    /// until it is killed.
+    Borrow,
+    /// Has little address space: wants a loan that does not fit.
+    BorrowTooMuch,
     /// Gets what there is, until the queue is closed and drained, and acknowledges each.
     Work,
     /// Has little address space: makes the queue `q` and puts more into it than fits.
@@ -47,7 +52,7 @@ pub(super) enum Role {
     OpenTooMuch,
 }
 
-const ROLES: [Role; 13] = [
+const ROLES: [Role; 15] = [
     Role::Put,
     Role::PutAndAbort,
     Role::Flood,
@@ -57,6 +62,8 @@ const ROLES: [Role; 13] = [
     Role::Produce,
     Role::Wait,
     Role::Hold,
+    Role::Borrow,
+    Role::BorrowTooMuch,
     Role::Work,
     Role::PutTooMuch,
     Role::GetTooMuch,
@@ -205,6 +212,13 @@ fn play<H: Harness>(role: Role, place: &OsStr) {
             put(&open("ready"), b"");
             stage::until(|| open("leave").is_closed().expect("the queue is there"));
         }
+        Role::Borrow => {
+            let queue = open("q");
+            let _loans = borrow(&queue);
+            put(&open("ready"), b"");
+            stage::until(|| open("leave").is_closed().expect("the queue is there"));
+        }
+        Role::BorrowTooMuch => borrow_too_much(&open("q")),
         Role::Work => work(&open("q")),
         Role::PutTooMuch => put_too_much(&transport),
         Role::GetTooMuch => get_too_much(&open("q")),
@@ -244,6 +258,29 @@ fn work(queue: &Shared) {
     while let Ok(tag) = queue.get_delivery(&mut message, Wait::Forever) {
         queue.acknowledge(&tag).expect("this process holds it");
     }
+}
+
+/// What [`Role::Borrow`] puts.
+pub(super) const BORROWED: &[u8] = &[9; 100_000];
+
+fn borrow(queue: &Shared) -> [Loan; 2] {
+    let got = queue.get_loan(Wait::Forever).expect("a message");
+    let mut putting = queue.loan(BORROWED.len()).expect("there is room");
+    putting.copy_from_slice(BORROWED);
+    let mut building = queue.loan(5 << 20).expect("there is room");
+    building.fill(1);
+    queue.put_loan(&mut putting, Wait::No).expect("there is room");
+    [got, building]
+}
+
+fn borrow_too_much(queue: &Shared) {
+    for _ in 0..2 {
+        assert_says!(queue.loan(TOO_MUCH), Err(PutFault::Backend(error)) if error.is_no_room());
+        assert_eq!(queue.len().expect("a queue that works"), 1);
+    }
+    let mut loan = queue.loan(b"second".len()).expect("there is room");
+    loan.copy_from_slice(b"second");
+    queue.put_loan(&mut loan, Wait::No).expect("there is room");
 }
 
 fn put_too_much(transport: &impl Transport) {

@@ -26,6 +26,7 @@ mod in_process;
 pub mod joining;
 pub mod life;
 pub mod limits;
+pub mod loans;
 pub mod names;
 pub mod observers;
 pub mod order;

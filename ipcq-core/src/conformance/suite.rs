@@ -135,6 +135,20 @@ macro_rules! conformance_suite {
                 q17_a_message_without_room_for_it_stays,
                 q17_no_file_handles_is_no_room,
             }
+            loans {
+                q03_what_is_built_in_place_arrives_whole,
+                q03_a_loan_may_be_shortened,
+                q01_loans_and_others_have_one_order,
+                q04_a_loan_takes_room_when_it_is_put,
+                q05_getting_in_place_waits,
+                q07_loans_of_a_closed_queue,
+                q09_a_loan_can_be_passed_on,
+                q01_loans_of_many_threads_are_kept_apart,
+                q15_memory_of_loans_is_given_back,
+                q15_what_a_dead_borrower_had_is_given_back,
+                q17_a_loan_without_room_for_it_is_an_error,
+                q04_a_full_queue_hands_the_loan_back,
+            }
             auto_close {
                 q19_the_last_producer_closes,
                 q19_the_first_put_registers,

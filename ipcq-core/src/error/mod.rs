@@ -10,6 +10,7 @@ mod delivery;
 mod fault;
 mod get;
 mod lifecycle;
+mod loan;
 mod many;
 mod put;
 
@@ -20,6 +21,7 @@ pub use fault::{DeliveryFault, GetFault, JoinFault, PutFault};
 pub(crate) use get::{GetCause, Missed};
 pub use get::{GetError, GetTimeoutError, TryGetError};
 pub use lifecycle::{CreateError, OpenError, RemoveError};
+pub use loan::LoanError;
 pub(crate) use many::GetManyCause;
 pub use many::{GetManyError, PutManyError, Rest};
 pub(crate) use put::{PutCause, Refused};

@@ -16,12 +16,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use self::channel::MemoryChannel;
 use self::state::Shared;
 use crate::address::QueueAddress;
+use crate::capabilities::{Capabilities, Lifetime};
 use crate::error::{BackendError, CreateError, OpenError, RemoveError};
 use crate::identity::Identity;
 use crate::name::QueueName;
 use crate::options::QueueOptions;
 use crate::registry::register_transport;
-use crate::transport::{Capabilities, Channel, Lifetime, Transport};
+use crate::transport::{Channel, Transport};
 
 const NAME: &str = "memory";
 

@@ -10,11 +10,14 @@ use super::directory::QueueDirectory;
 use super::ends::Ends;
 use super::failure::Failure;
 use super::inherit::{self, Inheritable};
+use super::lending::Lending;
 use super::process;
 use super::shared_queue::SharedQueue;
 use super::two_lock::TwoLock;
 use super::waiting::TwoSided;
-use crate::{BackendError, Batch, Channel, GetFault, Identity, Limit, PutFault, Readiness, Side, Stat, Wait};
+use crate::{
+    BackendError, Batch, Channel, GetFault, Identity, Limit, Loan, PutFault, Readiness, Side, Stat, Wait,
+};
 
 /// How long the last handle waits for others in this process that are done with the queue in a moment: a step of giving
 /// memory back takes a millisecond. A child of a fork may wait in vain, for a thread that it does not have.
@@ -31,7 +34,7 @@ pub struct Handle<Q: SharedQueue> {
     producer: AtomicU64,
 }
 
-impl<Q: SharedQueue + TwoLock + Inheritable> Handle<Q> {
+impl<Q: SharedQueue + Lending + Inheritable> Handle<Q> {
     /// A handle of a queue that this process made.
     #[must_use]
     pub fn new(queue: Arc<Q>) -> Self {
@@ -68,7 +71,7 @@ impl<Q: SharedQueue + TwoLock + Inheritable> Handle<Q> {
     }
 }
 
-impl<Q: SharedQueue + TwoLock + Inheritable> Channel for Handle<Q> {
+impl<Q: SharedQueue + Lending + Inheritable> Channel for Handle<Q> {
     fn identity(&self) -> &Identity {
         &self.queue.body().identity
     }
@@ -91,6 +94,19 @@ impl<Q: SharedQueue + TwoLock + Inheritable> Channel for Handle<Q> {
 
     fn get_many(&self, batch: &mut Batch, limit: Limit, wait: Wait) -> Result<usize, GetFault> {
         self.queue.get_many(batch, limit, wait)
+    }
+
+    fn loan(&self, len: usize) -> Result<Loan, PutFault> {
+        self.queue.loan(len)
+    }
+
+    fn put_loan(&self, loan: &mut Loan, wait: Wait) -> Result<(), PutFault> {
+        self.be_producer()?;
+        self.queue.put_loan(loan, wait)
+    }
+
+    fn get_loan(&self, wait: Wait) -> Result<Loan, GetFault> {
+        self.queue.get_loan(wait)
     }
 
     fn len(&self) -> Result<usize, BackendError> {

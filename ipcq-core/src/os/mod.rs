@@ -3,7 +3,7 @@
 //! [`presence`]), the directory of its files ([`directory`], [`home`]), its memory ([`storage`], [`open_files`],
 //! [`fixed`], [`mapping`], [`reaper`]), how a child gets it ([`inherit`]), and what a queue is whose processes share
 //! memory ([`ends`], [`shared_queue`], [`handle`]), of which some hand out what is to be acknowledged
-//! ([`deliveries`]).
+//! ([`deliveries`]), and some lend it ([`lending`]).
 //!
 //! This is the one part of core with unsafe code. Everything here works on words in memory that other processes
 //! share, and treats what they hold as hostile.
@@ -23,6 +23,7 @@ mod futex;
 pub mod handle;
 pub mod home;
 pub mod inherit;
+pub mod lending;
 pub mod lock;
 pub mod machine;
 pub mod mapping;

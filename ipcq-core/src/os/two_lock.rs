@@ -4,8 +4,11 @@
 //! The two-lock queue is Michael and Scott's (PODC 1996). A backend says how a message, or a portion of a batch, is
 //! stored and taken; when to wait, when to let others have the lock, whom to wake, and what to say is here.
 
+mod haul;
+
 use std::collections::TryReserveError;
 
+pub use self::haul::Haul;
 use super::failure::Failure;
 use super::lock::RobustGuard;
 use super::participants::Side;
@@ -92,11 +95,25 @@ pub trait TwoLock: TwoSided {
     #[inline]
     fn put(&self, parts: &[&[u8]], wait: Wait) -> Result<(), PutFault> {
         let len = parts.iter().map(|part| part.len()).sum();
+        self.put_with(len, wait, |guard| self.put_one(guard, parts, len))
+    }
+
+    /// Puts one message of `len` bytes, as `put_one` does.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    #[inline]
+    fn put_with(
+        &self,
+        len: usize,
+        wait: Wait,
+        mut put_one: impl FnMut(RobustGuard<'_>) -> Result<(), PutRefusal>,
+    ) -> Result<(), PutFault> {
         self.check_length(len)?;
         loop {
             let guard = self.lock_put(wait)?;
             let (recovered, death) = (guard.is_recovered(), Death::seen_by(&guard));
-            let outcome = self.put_one(guard, parts, len);
+            let outcome = put_one(guard);
             death.tell(self.identity(), Side::Put);
             if recovered {
                 self.memory_was_freed();
@@ -166,15 +183,29 @@ pub trait TwoLock: TwoSided {
     /// As there.
     #[inline]
     fn get(&self, message: &mut Vec<u8>, wait: Wait) -> Result<(), GetFault> {
+        self.get_with(message, wait, |guard, message| self.get_one(guard, message))
+    }
+
+    /// Gets one message, as `get_one` does, which is given `message` empty.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[inline]
+    fn get_with<T>(
+        &self,
+        message: &mut Vec<u8>,
+        wait: Wait,
+        mut get_one: impl FnMut(RobustGuard<'_>, &mut Vec<u8>) -> Result<T, GetRefusal>,
+    ) -> Result<T, GetFault> {
         message.clear();
         let patience = Patience::default();
         loop {
             let guard = self.lock_get(wait, &patience, false)?;
             let death = Death::seen_by(&guard);
-            let outcome = self.get_one(guard, message);
+            let outcome = get_one(guard, message);
             death.tell(self.identity(), Side::Get);
             match outcome {
-                Ok(()) => return Ok(()),
+                Ok(got) => return Ok(got),
                 Err(GetRefusal::Empty) => self.wait_for_message(wait)?,
                 Err(GetRefusal::TooSmall(len)) => {
                     message.try_reserve_exact(len).map_err(|error| self.no_memory(len, error))?;
@@ -352,31 +383,5 @@ pub trait TwoLock: TwoSided {
         BackendError::new(BackendErrorKind::NoRoom, self.identity(), what)
             .with_advice("free some and get it again: it is still in the queue")
             .with_source(source)
-    }
-}
-
-/// What one `get_many` has taken so far.
-#[derive(Debug)]
-pub struct Haul<'a> {
-    /// Where messages go.
-    pub batch: &'a mut Batch,
-    /// How much may be taken.
-    pub limit: Limit,
-    /// How many messages were taken.
-    pub taken: usize,
-    /// How many bytes they have.
-    pub bytes: usize,
-    /// Whether as much was taken as the limit allows.
-    pub over: bool,
-}
-
-impl Haul<'_> {
-    /// Makes room for a message of `len` bytes, and for others like it.
-    fn make_room(&mut self, len: usize) -> Result<(), TryReserveError> {
-        let left = self.limit.max_messages() - self.taken;
-        let messages = left.min(self.taken.clamp(PORTION, 4096));
-        let bytes = messages.saturating_mul(len).min(self.bytes.clamp(PORTION_BYTES, TURN_BYTES));
-        let bytes = bytes.min(self.limit.max_bytes()).max(len);
-        self.batch.try_reserve(messages, bytes)
     }
 }

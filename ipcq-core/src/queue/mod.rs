@@ -6,6 +6,7 @@ mod asynchronous;
 mod delivery;
 mod get;
 mod iter;
+mod loan;
 mod put;
 mod put_many;
 #[cfg(feature = "tokio")]

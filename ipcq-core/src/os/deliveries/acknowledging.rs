@@ -8,17 +8,17 @@ use super::dead_letters::{DeadLetters, MoveNote, settle_note};
 use crate::QueueName;
 use crate::os::ends::Ends;
 use crate::os::inherit::Inheritable;
+use crate::os::lending::Lending;
 use crate::os::lock::RobustGuard;
 use crate::os::participants::Side;
 use crate::os::refusal::{GetRefusal, PutRefusal, Stuck};
 use crate::os::shared_queue::SharedQueue;
-use crate::os::two_lock::TwoLock;
 use crate::os::waiting::TwoSided;
 use crate::trace::Death;
 
 /// A queue that hands out what is to be acknowledged, if it [has a place](SharedQueue::deliveries) for it. What is
 /// required are the steps that a backend takes under its locks; the calls are the same for all.
-pub trait Acknowledging: SharedQueue + TwoLock + Inheritable {
+pub trait Acknowledging: SharedQueue + Lending + Inheritable {
     /// A message that was copied, and is to be taken.
     type Next;
 
