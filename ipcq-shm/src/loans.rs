@@ -160,14 +160,15 @@ impl<'a> Loans<'a> {
         Ok(Some(index))
     }
 
-    /// Whether there may be something to [trim](Self::trim). Needs no lock.
-    pub(crate) fn has_much(&self) -> bool {
-        let Ok(Some(table)) = self.table() else { return false };
+    /// How many chunks are free, or over. Needs no lock.
+    pub(crate) fn idle(&self) -> u32 {
+        let Ok(Some(table)) = self.table() else { return 0 };
         let (window, mut living) = (Window::of(self.chunks), Living::new(self.holders(table)));
-        table.entries().any(|(_, entry)| {
+        let idle = table.entries().filter(|(_, entry)| {
             let state = entry.state();
             state.kind() == Kind::Free || window.is_over(state, &mut living)
-        })
+        });
+        idle.fold(0, |sum, (_, entry)| sum.saturating_add(entry.extent().1))
     }
 
     /// Gives back the memory of pieces that are free, a step of it, but for `keep` chunks; returns whether there may be

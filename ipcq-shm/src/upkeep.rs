@@ -34,6 +34,11 @@ impl Segment {
         }
     }
 
+    /// How many chunks the ring has.
+    fn in_ring(&self) -> u32 {
+        self.header().memory.0.ring.load(Ordering::Relaxed)
+    }
+
     /// To be called when an end of the queue has entered a chunk, or memory of a dead putter was found.
     #[cold]
     pub(crate) fn start_reaper_if_useful(&self) {
@@ -51,10 +56,9 @@ impl Reclaim for Segment {
     /// Whether the queue has more chunks than an empty one may keep, memory that a dead putter reserved, or some that could
     /// be lent and is not.
     fn has_much(&self) -> bool {
-        self.header().memory.0.ring.load(Ordering::Relaxed) > KEEP + 1
+        self.in_ring().saturating_add(self.loans().idle()) > KEEP + 1
             || self.ring().chunks().are_untidy()
             || self.deliveries_have_much()
-            || self.loans().has_much()
     }
 
     fn trim(&self, keep: u32) -> Option<bool> {
@@ -64,7 +68,10 @@ impl Reclaim for Segment {
             self.settle_note();
             chunks.sweep();
         }
-        let more = chunks.tidy() || chunks.trim(keep) || self.loans().trim(keep.saturating_sub(KEEP));
+        let more = chunks.tidy() || chunks.trim(keep) || {
+            let beside = (keep.saturating_add(1)).saturating_sub(self.in_ring());
+            self.loans().trim(beside)
+        };
         let death = Death::seen_by(&guard);
         drop(guard);
         death.tell(&self.body().identity, Side::Put);

@@ -24,6 +24,8 @@ mod step_acknowledged;
 mod step_batch;
 /// One message is got.
 mod step_get;
+/// A message is built or read in place.
+mod step_lent;
 /// A queue is made, closed or removed.
 mod step_lifecycle;
 /// One message is put.

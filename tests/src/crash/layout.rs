@@ -32,7 +32,8 @@ pub(super) struct Layout {
 
 /// See the layout in `ipcq-shm`.
 const SHM: Layout = Layout {
-    looks: &[(0, 68 * KIB)],
+    // Where something is lent, the second chunk is the table of that: its first entries.
+    looks: &[(0, 68 * KIB), (2192 * KIB, 64)],
     words: &[
         ("put.lock", 0x100, 4),
         ("put.chunks", 0x108, 4),
@@ -43,6 +44,7 @@ const SHM: Layout = Layout {
         ("get.seen_tail", 0x210, 8),
         ("head", 0x280, 8),
         ("not_empty", 0x300, 8),
+        ("loans", 0x480, 24),
     ],
     least: None,
     parts: &[("slot", PAGE), ("link", 64 * KIB), ("record", 2112 * KIB)],

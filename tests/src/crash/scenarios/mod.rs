@@ -3,6 +3,7 @@
 mod acknowledged;
 mod contended;
 mod leaving;
+mod lent;
 mod lifecycle;
 mod recovery;
 mod simple;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Box<dyn Scenario>> {
     all.extend(recovery::all());
     all.extend(sleepers::all());
     all.extend(leaving::all());
+    all.extend(lent::all());
     all.extend(lifecycle::all());
     all.extend(waiting::all());
     all.extend(acknowledged::all());

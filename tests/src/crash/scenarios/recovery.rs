@@ -23,6 +23,10 @@ pub(super) fn all() -> Vec<Box<dyn Scenario>> {
         new("recover_get_get", "get", "get", true),
         new("recover_growing_growing", "grow", "grow", true),
         new("recover_long_long", "long", "long", true),
+        new("recover_lend_lend", "lend", "lend", true),
+        new("recover_lend_put", "lend", "put", true),
+        new("recover_place_place", "place", "place", true),
+        new("recover_place_get", "place", "get", true),
         new("recover_deliver_deliver", "deliver", "deliver", true),
         new("recover_take_deliver", "take", "deliver", true),
         new("recover_deliver_take", "deliver", "take", true),
@@ -37,7 +41,7 @@ struct Side(&'static str);
 
 impl Side {
     fn puts(self) -> bool {
-        !matches!(self.0, "get" | "deliver" | "take")
+        !matches!(self.0, "get" | "deliver" | "take" | "lend")
     }
 
     /// Whether what it gets is gone, whoever dies.
@@ -50,19 +54,33 @@ impl Side {
         matches!(self.0, "deliver" | "take")
     }
 
+    /// Whether what it puts or would put is built in place.
+    fn lends(self) -> bool {
+        matches!(self.0, "lend" | "place")
+    }
+
     fn len(self) -> usize {
         match self.0 {
             // Beyond what the storage of any backend has when it is empty.
             "grow" => 150_000,
             // Beyond that of a backend with small blocks.
             "long" => 12_000,
+            // What is built in place.
+            "lend" | "place" => 70_000,
             _ => 64,
         }
     }
 
     fn act<'a>(self, cell: &'a Cell<'_>, bytes: &'a [u8], wait: Wait) -> Box<dyn FnMut() + 'a> {
         let mut taken = Vec::with_capacity(4096);
-        if self.0 == "deliver" {
+        let mut has = None;
+        if self.0 == "lend" {
+            Box::new(move || _ = has.insert(cell.queue.loan(bytes.len()).expect("a loan")))
+        } else if self.0 == "place" {
+            let mut loan = cell.queue.loan(bytes.len()).expect("a loan");
+            loan.copy_from_slice(bytes);
+            Box::new(move || cell.queue.put_loan(&mut loan, wait).expect("a put"))
+        } else if self.0 == "deliver" {
             Box::new(move || {
                 cell.queue.get_delivery(&mut taken, wait).expect("a get");
             })
@@ -134,6 +152,14 @@ impl Scenario for Meeting {
 
     fn options(&self) -> QueueOptions {
         QueueOptions::new().capacity(8).acknowledged(self.first.is_acknowledged())
+    }
+
+    fn warm(&self, cell: &Cell<'_>) {
+        cell.queue.put(&[&message(1, 64).bytes()], Wait::No).expect("a put");
+        cell.queue.get(&mut Vec::with_capacity(4096), Wait::No).expect("a get");
+        if self.first.lends() {
+            drop(cell.queue.loan(self.first.len()).expect("a loan"));
+        }
     }
 
     fn variants(&self, transport: &dyn Transport, directory: &Path) -> Result<usize, String> {
