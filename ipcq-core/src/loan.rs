@@ -112,6 +112,12 @@ impl From<Vec<u8>> for Loan {
     }
 }
 
+impl From<Loan> for Vec<u8> {
+    fn from(loan: Loan) -> Self {
+        loan.into_vec()
+    }
+}
+
 impl Deref for Loan {
     type Target = [u8];
 

@@ -18,6 +18,7 @@ on_each_transport! {
     q01_every_message_of_eight_producers_reaches_one_of_eight_consumers,
     q09_a_handle_works_on_both_sides_of_a_fork,
     q09_both_sides_of_a_fork_can_wait,
+    q09_a_loan_belongs_to_one_side_of_a_fork,
 }
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -143,6 +144,15 @@ fn q09_both_sides_of_a_fork_can_wait(transport: &str) {
     lines.sort();
     assert_eq!(lines, ["7 1", "7 2"]);
     peer.finish();
+}
+
+fn q09_a_loan_belongs_to_one_side_of_a_fork(transport: &str) {
+    let _watchdog = Watchdog::start("loans that are there on both sides of a fork", LIMIT);
+    let place = Place::new(transport);
+    let queue = place.transport.create(&"q".parse().expect("a legal name"), &QueueOptions::new());
+    let queue = queue.expect("a free name");
+    place.start("fork-lending", &["q"]).finish();
+    assert!(queue.is_empty().expect("a queue that works"));
 }
 
 fn number(bytes: &[u8]) -> u32 {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::task::{Context, Waker};
 
 use ipcq_core::conformance::Watchdog;
-use ipcq_core::{DeliveryFault, Queue, Transport, Wait};
+use ipcq_core::{DeliveryFault, PutFault, Queue, Transport, Wait};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use tokio::runtime::Builder;
@@ -57,6 +57,52 @@ pub(super) fn hold_on_both_sides(transport: &dyn Transport, queue: &str) -> Play
     queue.acknowledge(&own)?;
     queue.acknowledge(&second)?;
     Ok(())
+}
+
+/// Builds a message in place and has got another one, and a child does what it can with its copies of them, which changes
+/// nothing.
+pub(super) fn lend_on_both_sides(transport: &dyn Transport, queue: &str) -> Played {
+    const LEN: usize = 100_000;
+    let queue = transport.open(&queue.parse()?)?;
+    let built = |fill: u8| {
+        let mut loan = queue.loan(LEN)?;
+        loan.fill(fill);
+        Ok::<_, PutFault>(loan)
+    };
+    queue.put_loan(&mut built(1)?, Wait::No)?;
+    let (mut building, got) = (built(2)?, queue.get_loan(Wait::No)?);
+    let is_in_place = got.is_in_place();
+    let mut copies = Some((built(3)?, queue.loan(LEN)?));
+    let child = in_child(|| {
+        if let Some((mut first, second)) = copies.take() {
+            let put = queue.put_loan(&mut first, Wait::No);
+            if put.is_ok() == is_in_place {
+                return Err(format!("a child puts what its parent builds: {put:?}").into());
+            }
+            drop((first, second));
+        }
+        // What it asks for itself is its own.
+        let mut own = built(4)?;
+        queue.put_loan(&mut own, Wait::No)?;
+        Ok(())
+    })?;
+    ended_well(child)?;
+    // Nobody was given the memory of what is still here.
+    let more = (5..10).map(built).collect::<Result<Vec<_>, _>>()?;
+    queue.put_loan(&mut building, Wait::No)?;
+    if let Some((mut first, _)) = copies.take() {
+        queue.put_loan(&mut first, Wait::No)?;
+    }
+    drop(more);
+    let mut fills = vec![got[0]];
+    while let Ok(loan) = queue.get_loan(Wait::No) {
+        if loan.len() != LEN || loan.iter().any(|byte| *byte != loan[0]) {
+            return Err("a message was written to by two".into());
+        }
+        fills.push(loan[0]);
+    }
+    let expected: &[u8] = if is_in_place { &[1, 4, 2, 3] } else { &[1, 3, 4, 2, 3] };
+    if fills == expected { Ok(()) } else { Err(format!("the messages are {fills:?}").into()) }
 }
 
 /// Forks while a future waits, and then waits in futures in parent and child at once, one message each, and says which.

@@ -44,6 +44,7 @@ pub fn play(arguments: &[String]) -> Played {
         ("answer", [carrier]) => passing::answer(transport, carrier),
         ("fork", [queue]) => fork::put_on_both_sides(transport, queue),
         ("fork-futures", [queue]) => fork::wait_in_futures_on_both_sides(transport, queue),
+        ("fork-lending", [queue]) => fork::lend_on_both_sides(transport, queue),
         ("fork-holding", [queue]) => fork::hold_on_both_sides(transport, queue),
         ("fork-waiting", [queue]) => fork::wait_on_both_sides(transport, queue),
         ("share-of-puts", [queue]) => share::puts(transport, queue),

@@ -16,8 +16,10 @@ pub fn script(steps: usize) -> impl Strategy<Value = Vec<Step>> {
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         12 => (message(), patience()).prop_map(|(message, patience)| Action::Put(message, patience)),
+        4 => (message(), patience()).prop_map(|(message, patience)| Action::PutLoan(message, patience)),
         6 => (vec(message(), 0..6), patience()).prop_map(|(messages, patience)| Action::PutMany(messages, patience)),
         9 => patience().prop_map(Action::Get),
+        3 => patience().prop_map(Action::GetLoan),
         4 => (0_usize..6, patience()).prop_map(|(max, patience)| Action::GetMany(max, patience)),
         3 => (0_usize..6, length()).prop_map(|(max, bytes)| Action::GetBytes(max, bytes)),
         1 => Just(Action::Drain),

@@ -58,10 +58,14 @@ pub enum Action {
     List,
     /// Puts one message.
     Put(Message, Patience),
+    /// Puts one message that is built in place.
+    PutLoan(Message, Patience),
     /// Puts several.
     PutMany(Vec<Message>, Patience),
     /// Gets one message.
     Get(Patience),
+    /// Gets one message in place.
+    GetLoan(Patience),
     /// Gets several, this many at most.
     GetMany(usize, Patience),
     /// Gets several, this many messages and bytes at most.

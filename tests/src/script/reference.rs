@@ -82,7 +82,7 @@ impl Reference {
 
 fn play_on(queue: &mut Model, action: &Action, observed: &Outcome) -> Outcome {
     match action {
-        Action::Put(message, patience) => {
+        Action::Put(message, patience) | Action::PutLoan(message, patience) => {
             let bytes = message.bytes();
             match queue.put(&bytes, *patience) {
                 Ok(()) => Outcome::Done,
@@ -94,7 +94,9 @@ fn play_on(queue: &mut Model, action: &Action, observed: &Outcome) -> Outcome {
             let (done, result) = queue.put_many(&messages, *patience);
             Outcome::Put(done, result.err(), messages.into_iter().skip(done).map(Blob).collect())
         }
-        Action::Get(patience) => got(queue.get(*patience).map(|message| vec![message])),
+        Action::Get(patience) | Action::GetLoan(patience) => {
+            got(queue.get(*patience).map(|message| vec![message]))
+        }
         Action::GetMany(max, patience) => got(queue.get_many(*max, *patience)),
         Action::GetBytes(max, bytes) => {
             // A transport may take fewer than the limit on bytes allows.

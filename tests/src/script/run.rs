@@ -51,7 +51,7 @@ impl<'a> Stage<'a> {
                         let messages: Vec<_> = messages.iter().map(Message::bytes).collect();
                         model.can_put_all(&messages)
                     }
-                    Action::Put(..) => model.can_put(),
+                    Action::Put(..) | Action::PutLoan(..) => model.can_put(),
                     _ => model.can_get(),
                 };
                 return play_on(queue, action, can_wait);
@@ -78,7 +78,9 @@ fn play_on(queue: &Raw, action: &Action, can_wait: bool) -> Outcome {
         Action::PutMany(messages, patience) => {
             put_many(queue, messages.iter().map(Message::bytes).collect(), settle(*patience))
         }
+        Action::PutLoan(message, patience) => put_loan(queue, message.bytes(), settle(*patience)),
         Action::Get(patience) => get(queue, settle(*patience)),
+        Action::GetLoan(patience) => get_loan(queue, settle(*patience)),
         Action::GetMany(max, patience) => got(match settle(*patience) {
             Patience::None => queue.try_get_many(*max),
             Patience::Zero => queue.get_many_timeout(*max, Duration::ZERO),
@@ -100,30 +102,52 @@ fn done(result: Result<(), Why>) -> Outcome {
     result.map_or_else(|why| Outcome::Refused(why, Vec::new()), |()| Outcome::Done)
 }
 
-fn put(queue: &Raw, bytes: Vec<u8>, patience: Patience) -> Outcome {
-    /// What the three errors have in common.
-    macro_rules! outcome {
-        ($result:expr, $error:ident, $waited:expr) => {
-            match $result {
-                Ok(()) => Outcome::Done,
-                Err($error) => {
-                    let why = match () {
-                        () if $error.is_closed() => Why::Closed,
-                        () if $error.is_too_long() => Why::TooLong,
-                        () => $waited.unwrap_or_else(|| Why::Other($error.to_string())),
-                    };
-                    Outcome::Refused(why, vec![Blob($error.into_inner())])
-                }
+/// What a put came to: the errors of its three forms have the same methods.
+macro_rules! outcome_of_put {
+    ($result:expr, $error:ident, $waited:expr) => {
+        match $result {
+            Ok(()) => Outcome::Done,
+            Err($error) => {
+                let why = match () {
+                    () if $error.is_closed() => Why::Closed,
+                    () if $error.is_too_long() => Why::TooLong,
+                    () => $waited.unwrap_or_else(|| Why::Other($error.to_string())),
+                };
+                Outcome::Refused(why, vec![Blob(Vec::from($error.into_inner()))])
             }
-        };
-    }
+        }
+    };
+}
+
+fn put(queue: &Raw, bytes: Vec<u8>, patience: Patience) -> Outcome {
     match patience {
-        Patience::None => outcome!(queue.try_put(bytes), error, error.is_full().then_some(Why::Full)),
+        Patience::None => {
+            outcome_of_put!(queue.try_put(bytes), error, error.is_full().then_some(Why::Full))
+        }
         Patience::Zero => {
             let result = queue.put_timeout(bytes, Duration::ZERO);
-            outcome!(result, error, error.is_timeout().then_some(Why::Timeout))
+            outcome_of_put!(result, error, error.is_timeout().then_some(Why::Timeout))
         }
-        Patience::Endless => outcome!(queue.put(bytes), error, None),
+        Patience::Endless => outcome_of_put!(queue.put(bytes), error, None),
+    }
+}
+
+fn put_loan(queue: &Raw, bytes: Vec<u8>, patience: Patience) -> Outcome {
+    let mut loan = match queue.loan(bytes.len()) {
+        Ok(loan) => loan,
+        Err(error) if error.is_too_long() => return Outcome::Refused(Why::TooLong, vec![Blob(bytes)]),
+        Err(error) => return Outcome::Refused(Why::Other(error.to_string()), Vec::new()),
+    };
+    loan.copy_from_slice(&bytes);
+    match patience {
+        Patience::None => {
+            outcome_of_put!(queue.try_put_loan(loan), error, error.is_full().then_some(Why::Full))
+        }
+        Patience::Zero => {
+            let result = queue.put_loan_timeout(loan, Duration::ZERO);
+            outcome_of_put!(result, error, error.is_timeout().then_some(Why::Timeout))
+        }
+        Patience::Endless => outcome_of_put!(queue.put_loan(loan), error, None),
     }
 }
 
@@ -148,23 +172,40 @@ fn put_many(queue: &Raw, messages: Vec<Vec<u8>>, patience: Patience) -> Outcome 
     }
 }
 
+/// What a get came to, the same way.
+macro_rules! outcome_of_get {
+    ($result:expr, $error:ident, $waited:expr) => {
+        match $result {
+            Ok(message) => Outcome::Got(vec![Blob(Vec::from(message))]),
+            Err($error) => {
+                let other = || $waited.unwrap_or_else(|| Why::Other($error.to_string()));
+                Outcome::Refused(if $error.is_closed() { Why::Closed } else { other() }, Vec::new())
+            }
+        }
+    };
+}
+
 fn get(queue: &Raw, patience: Patience) -> Outcome {
-    let why = |closed: bool, waited: Option<Why>, error: &dyn std::error::Error| {
-        let other = || Why::Other(error.to_string());
-        if closed { Why::Closed } else { waited.unwrap_or_else(other) }
-    };
-    let result = match patience {
-        Patience::None => queue
-            .try_get()
-            .map_err(|error| why(error.is_closed(), error.is_empty().then_some(Why::Empty), &error)),
-        Patience::Zero => queue
-            .get_timeout(Duration::ZERO)
-            .map_err(|error| why(error.is_closed(), error.is_timeout().then_some(Why::Timeout), &error)),
-        Patience::Endless => queue.get().map_err(|error| why(error.is_closed(), None, &error)),
-    };
-    match result {
-        Ok(message) => Outcome::Got(vec![Blob(message)]),
-        Err(why) => Outcome::Refused(why, Vec::new()),
+    match patience {
+        Patience::None => outcome_of_get!(queue.try_get(), error, error.is_empty().then_some(Why::Empty)),
+        Patience::Zero => {
+            let result = queue.get_timeout(Duration::ZERO);
+            outcome_of_get!(result, error, error.is_timeout().then_some(Why::Timeout))
+        }
+        Patience::Endless => outcome_of_get!(queue.get(), error, None),
+    }
+}
+
+fn get_loan(queue: &Raw, patience: Patience) -> Outcome {
+    match patience {
+        Patience::None => {
+            outcome_of_get!(queue.try_get_loan(), error, error.is_empty().then_some(Why::Empty))
+        }
+        Patience::Zero => {
+            let result = queue.get_loan_timeout(Duration::ZERO);
+            outcome_of_get!(result, error, error.is_timeout().then_some(Why::Timeout))
+        }
+        Patience::Endless => outcome_of_get!(queue.get_loan(), error, None),
     }
 }
 

@@ -14,7 +14,7 @@ const PAGE: usize = 4096;
 /// How much of the first page is damaged: the header, and some of the nothing behind it.
 const HEADER: usize = 2048;
 /// How much of the header is dense.
-const WORDS: usize = 1024;
+const WORDS: usize = 1280;
 /// How much of other pages is damaged.
 const PART: usize = 512;
 

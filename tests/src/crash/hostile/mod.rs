@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ipcq_core::{Batch, Channel, Limit, QueueName, QueueOptions, Transport, Wait};
+use ipcq_core::{Batch, Channel, Limit, PutFault, QueueName, QueueOptions, Transport, Wait};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
@@ -62,12 +62,22 @@ pub fn hostile(transport: &dyn Transport, directory: &Path, when: &str) -> Resul
     Ok(format!("hostile_{when}: pieces={} opened={opened}", all.len()))
 }
 
-/// A queue with a few messages, one of which fills several chunks.
+/// A queue with a few messages, one of which fills several chunks, and some that were built in place.
 fn make(transport: &dyn Transport, directory: &Path) -> Result<Image, String> {
     let options = QueueOptions::new().capacity(100).max_message(LONGEST).auto_close(false);
     let queue = transport.create(&queue_name(), &options).map_err(|error| error.to_string())?;
-    for len in [0, 10, 200_000, 100, 3000] {
-        queue.put(&[&vec![7; len]], Wait::No).map_err(|fault| fault.to_string())?;
+    for (len, in_place) in [
+        (0, false),
+        (10, false),
+        (90_000, true),
+        (70_000, true),
+        (200_000, false),
+        (70_000, true),
+        (3000, false),
+    ] {
+        let put =
+            if in_place { put_built(&*queue, len, Wait::No) } else { queue.put(&[&vec![7; len]], Wait::No) };
+        put.map_err(|fault| fault.to_string())?;
     }
     queue.get(&mut Vec::new(), Wait::No).map_err(|fault| fault.to_string())?;
     let fifo = fifo_in(directory).map_err(|error| error.to_string())?;
@@ -75,6 +85,12 @@ fn make(transport: &dyn Transport, directory: &Path) -> Result<Image, String> {
     let image = Image::read(file, fifo.as_deref()).map_err(|error| error.to_string())?;
     drop(queue);
     Ok(image)
+}
+
+fn put_built(queue: &dyn Channel, len: usize, wait: Wait) -> Result<(), PutFault> {
+    let mut loan = queue.loan(len)?;
+    loan.fill(7);
+    queue.put_loan(&mut loan, wait)
 }
 
 fn fifo_in(directory: &Path) -> std::io::Result<Option<PathBuf>> {
@@ -150,6 +166,17 @@ fn exercise(queue: &dyn Channel) -> Result<(), String> {
         }
     }
     in_time("put", || queue.put(&[&[1; 70_000]], soon()).is_ok())?;
+    in_time("put_loan", || put_built(queue, 80_000, soon()).is_ok())?;
+    for wait in [Wait::No, soon()] {
+        let got = in_time("get_loan", || queue.get_loan(wait))?;
+        let Ok(loan) = got else { continue };
+        // All of it can be read.
+        if loan.len() > LONGEST
+            || std::hint::black_box(loan.iter().map(|byte| u64::from(*byte)).sum::<u64>()) == u64::MAX
+        {
+            return Err(format!("a message of {} bytes was got in place", loan.len()));
+        }
+    }
     let mut batch = Batch::new();
     for _ in 0..3 {
         batch.push(b"one of a batch");

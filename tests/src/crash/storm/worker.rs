@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ipcq_core::{Batch, Channel, GetFault, Limit, PutFault, Transport, Wait};
+use ipcq_core::{Batch, Channel, GetFault, Limit, Loan, PutFault, Transport, Wait};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
@@ -107,7 +107,7 @@ impl Producer<'_> {
     fn put(&mut self, next: usize, count: usize) -> Result<usize, String> {
         let (wait, begin) = (some_wait(&mut self.random), Instant::now());
         let (done, outcome) = if count == 1 {
-            let outcome = self.queue.put(&[&storm_message(self.number, next).bytes()], wait);
+            let outcome = self.put_one(&storm_message(self.number, next).bytes(), wait);
             (usize::from(outcome.is_ok()), outcome)
         } else {
             let mut batch = Batch::new();
@@ -124,6 +124,18 @@ impl Producer<'_> {
             Ok(()) | Err(PutFault::Full | PutFault::Busy | PutFault::Timeout) => Ok(done),
             Err(fault) => Err(format!("a put says: {fault}")),
         }
+    }
+}
+
+impl Producer<'_> {
+    /// Puts a message, half of them built in place.
+    fn put_one(&mut self, bytes: &[u8], wait: Wait) -> Result<(), PutFault> {
+        if self.random.below(2) == 0 {
+            return self.queue.put(&[bytes], wait);
+        }
+        let mut loan = self.queue.loan(bytes.len())?;
+        loan.copy_from_slice(bytes);
+        self.queue.put_loan(&mut loan, wait)
     }
 }
 
@@ -165,8 +177,7 @@ impl Consumer<'_> {
     fn get(&mut self, batch: &mut Batch, most: usize) -> Result<bool, String> {
         let (wait, begin) = (some_wait(&mut self.random), Instant::now());
         let outcome = if most == 1 {
-            let mut bytes = Vec::new();
-            self.queue.get(&mut bytes, wait).map(|()| batch.push(&bytes))
+            self.get_one(wait).map(|bytes| batch.push(&bytes))
         } else {
             self.queue.get_many(batch, Limit::messages(most), wait).map(|_| ())
         };
@@ -178,6 +189,16 @@ impl Consumer<'_> {
             Err(GetFault::Empty | GetFault::Busy | GetFault::Timeout) => Ok(false),
             Err(fault) => Err(format!("a get says: {fault}")),
         }
+    }
+
+    /// Gets a message, half of them in place.
+    fn get_one(&mut self, wait: Wait) -> Result<Loan, GetFault> {
+        if self.random.below(2) == 0 {
+            return self.queue.get_loan(wait);
+        }
+        let mut bytes = Vec::new();
+        self.queue.get(&mut bytes, wait)?;
+        Ok(bytes.into())
     }
 
     /// Checks one message and marks it; whether it is the one that ends this process.
