@@ -7,8 +7,8 @@ use ipcq_core::QueueOptions;
 
 use crate::contender::Contender;
 use crate::contender::Contender::{
-    Aeron, Boost, CopyingRelay, Crossbeam, Iceoryx2, Iceoryx2InPlace, IpcChannel, LibZmq, Python, Queue,
-    RawFutex, RawPipe, RelayedSocket, Rtrb, Typed, UnixSocket, ZeroMq,
+    Aeron, Boost, CopyingRelay, Crossbeam, Iceoryx2, Iceoryx2InPlace, InPlace, IpcChannel, LibZmq, Python,
+    Queue, RawFutex, RawPipe, RelayedSocket, Rtrb, Typed, UnixSocket, ZeroMq,
 };
 use crate::options::Options;
 
@@ -101,7 +101,9 @@ fn own_way(contender: Contender, how: How) -> How {
 /// All scenarios that `options` ask for, with the contenders that are here.
 pub(crate) fn all(options: &Options) -> Vec<Scenario> {
     let wanted = |contender: &Contender| match *contender {
-        Queue(transport) | Typed(transport) => options.transport.iter().any(|name| name == transport),
+        Queue(transport) | Typed(transport) | InPlace(transport) => {
+            options.transport.iter().any(|name| name == transport)
+        }
         peer => {
             options.peer.is_empty() || options.peer.iter().any(|part| peer.name().contains(part.as_str()))
         }
@@ -207,6 +209,6 @@ fn typed() -> Scenario {
 
 /// Long messages that are built and read where they lie, beside those that are copied in and out.
 fn in_place() -> Scenario {
-    let contenders = [Queue("shm"), Iceoryx2InPlace, Iceoryx2, CopyingRelay];
+    let contenders = [Queue("shm"), InPlace("shm"), Iceoryx2InPlace, Iceoryx2, CopyingRelay];
     Scenario::new("in-place", How::OneByOne, ALONE, 1 << 20, contenders)
 }

@@ -16,7 +16,7 @@ use crate::contender::boost;
 use crate::contender::iceoryx;
 #[cfg(feature = "libzmq")]
 use crate::contender::libzmq;
-use crate::contender::{ipc_channels, lanes, typed, zero_mq};
+use crate::contender::{ipc_channels, lanes, lent, typed, zero_mq};
 
 /// Does what `arguments` say until there are no more jobs.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -36,6 +36,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         ("queues", _) => measure::work(control, Work::Queues, puts, number),
         ("raw", _) => measure::work(control, Work::Raw, puts, number),
         ("typed", _) => typed::work(control, puts, number),
+        ("in-place", _) => lent::work(control, puts, number),
         ("lanes" | "futex", [place, _]) => lanes::work(control, puts, number, place, kind == "futex"),
         ("ipc-channel", [place, _]) => ipc_channels::work(control, puts, number, place),
         #[cfg(feature = "iceoryx2")]

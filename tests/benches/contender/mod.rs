@@ -8,6 +8,7 @@ pub(crate) mod boost;
 pub(crate) mod iceoryx;
 pub(crate) mod ipc_channels;
 pub(crate) mod lanes;
+pub(crate) mod lent;
 #[cfg(feature = "libzmq")]
 pub(crate) mod libzmq;
 mod python;
@@ -36,6 +37,8 @@ pub(crate) enum Contender {
     Queue(&'static str),
     /// The same with a small struct through the codec.
     Typed(&'static str),
+    /// The same with messages that are built and read where they lie.
+    InPlace(&'static str),
     Crossbeam,
     Rtrb,
     RawPipe,
@@ -53,16 +56,12 @@ pub(crate) enum Contender {
     Python,
 }
 
-/// Those that this program would have to be built with, and is not.
-const NOT_BUILT: [(&str, &str); 1] =
-    [("shm, in place", "ipcq has no calls that build and read a message where it lies")];
-
 /// Who is missing, and why.
 pub(crate) fn absent() -> Vec<(String, String)> {
     use Contender::{Aeron, Boost, Iceoryx2, LibZmq, Python};
     let optional = [Iceoryx2, LibZmq, Boost, Aeron, Python];
     let missing = optional.into_iter().filter_map(|one| Some((one.name(), one.absence()?)));
-    missing.chain(NOT_BUILT).map(|(name, why)| (name.to_owned(), why.to_owned())).collect()
+    missing.map(|(name, why)| (name.to_owned(), why.to_owned())).collect()
 }
 
 impl Contender {
@@ -72,6 +71,9 @@ impl Contender {
             Self::Typed("shm") => "shm, typed",
             Self::Typed("pipe") => "pipe, typed",
             Self::Typed(_) => "zmq, typed",
+            Self::InPlace("shm") => "shm, in place",
+            Self::InPlace("pipe") => "pipe, in place",
+            Self::InPlace(_) => "zmq, in place",
             Self::Crossbeam => "crossbeam-channel, threads",
             Self::Rtrb => "rtrb, threads",
             Self::RawPipe => "raw pipe",
@@ -125,7 +127,11 @@ impl Contender {
             // It only spins, and is not for those who sleep.
             Self::Rtrb | Self::Iceoryx2 | Self::Aeron => alone && (!trips || how.is_busy()),
             Self::RelayedSocket => alone && raw_socket::SIZES.contains(&size),
-            Self::UnixSocket | Self::CopyingRelay | Self::IpcChannel | Self::Iceoryx2InPlace => alone,
+            Self::UnixSocket
+            | Self::CopyingRelay
+            | Self::IpcChannel
+            | Self::Iceoryx2InPlace
+            | Self::InPlace(_) => alone,
             Self::RawFutex => alone && trips,
             Self::Python => alone && !how.is_busy() || matches!(shape.producers, 2 | 4) && size <= 64 << 10,
         }
@@ -143,6 +149,7 @@ impl Contender {
         match self {
             Self::Queue(name) => setting.queue(name),
             Self::Typed(name) => typed::start(name, setting),
+            Self::InPlace(name) => lent::start(name, setting),
             Self::Crossbeam => Ok(Box::new(Threads { capacity: setting.capacity, shape })),
             Self::Rtrb => Ok(Box::new(rings::Rings { capacity: setting.capacity })),
             Self::RawPipe => setting.pipes(matches!(entry.how, How::Batches(_))),
