@@ -32,10 +32,18 @@
 //! closed or removed they are handed out again. A process that inherited a named queue, and did not open it by its name,
 //! does not know where they go, and hands them out again, too.
 //!
+//! # Messages in place
+//!
+//! [`Queue::loan`] lends memory of the queue to build a message of 32 KiB or more, and [`Queue::get_loan`] gives it to who
+//! reads it there; nobody copies it. At most 3072 messages are in place at a time; beyond that, and on acknowledged queues, the same
+//! calls copy. What a killed process has on loan is free again with the next loan, or when somebody waits for the queue, opens it or
+//! looks at it.
+//!
 //! # What it costs
 //!
 //! An empty queue uses 88 KiB of memory, and up to 1 MiB more stays warm once it has been used; beyond that, memory
-//! follows content, and is given back within a second. A message takes 8 bytes more than it has, rounded up to 8.
+//! follows content, and is given back within a second. A message takes 8 bytes more than it has, rounded up to 8; one in place takes whole chunks of
+//! 64 KiB, an eighth more than it has at most, rounded up.
 //! Waiters spin for 3 µs, give way until 120 have passed, and then sleep, with at most 22 wake-ups a second. A process that empties a queue of much
 //! memory starts a thread that gives the memory back and ends.
 //!

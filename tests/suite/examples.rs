@@ -17,7 +17,7 @@ type Example = (&'static str, &'static str, &'static str, &'static str);
 
 const TEXTBOOK: &str = "Consumed: Message 0\nConsumed: Message 1\nConsumed: Message 2\nConsumed: Message 3\nConsumed: Message 4\n";
 
-const EXAMPLES: [Example; 10] = [
+const EXAMPLES: [Example; 11] = [
     ("ipcq-shm", "producer_consumer", "", TEXTBOOK),
     ("ipcq-pipe", "pipe_producer_consumer", "", TEXTBOOK),
     ("ipcq-zmq", "zmq_producer_consumer", "", TEXTBOOK),
@@ -29,6 +29,7 @@ const EXAMPLES: [Example; 10] = [
          a worker ended well: false\njob 3 is done, redelivered 1 times\njob 4 is done, redelivered 0 times\n\
          job 5 is done, redelivered 0 times\na worker ended well: true\nall 6 jobs are done\n",
     ),
+    ("ipcq-shm", "in_place", "", "100 frames, 4950 bright together\n"),
     ("ipcq-shm", "request_reply", "", "2 squared is 4\n12 squared is 144\n144 squared is 20736\n"),
     ("ipcq-shm", "fan_out", "", "10000 results, which sum to 99990000\n"),
     (

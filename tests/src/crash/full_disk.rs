@@ -45,6 +45,7 @@ pub fn full_disk(make: impl FnOnce(&Path) -> Box<dyn Transport>, directory: &Pat
     let own = disk.fill_with_messages()?;
     let around = disk.fill_around()?;
     disk.fill_given_back()?;
+    disk.fill_with_loans()?;
     disk.fill_in_a_batch()?;
     disk.create_on_a_full_disk()?;
     disk.hand_out_on_a_full_disk()?;
@@ -148,6 +149,44 @@ impl Disk<'_, '_> {
         std::fs::remove_file(filler).map_err(|error| error.to_string())?;
         self.put(long).map_err(|fault| format!("with room again a put says: {fault}"))?;
         self.comes_out(&[last, long])
+    }
+
+    /// Borrows until there is no room, of the file system or of the process; with what was given back there is some again.
+    fn fill_with_loans(&self) -> Result<(), String> {
+        const LEN: usize = 700_000;
+        let most = 2 * SIZE / LEN;
+        let before = self.free()?;
+        let mut loans = Vec::new();
+        let refused = loop {
+            match self.queue().loan(LEN) {
+                Ok(mut loan) if loan.is_in_place() && loans.len() < most => {
+                    loan.fill(7);
+                    loans.push(loan);
+                }
+                Ok(_) => break None,
+                Err(fault) => break Some(fault),
+            }
+        };
+        if self.cell.transport().name() == "shm" {
+            no_room(&refused.ok_or_else(|| format!("there was room after {} loans", loans.len()))?)?;
+            if loans.len() * LEN < SIZE / 2 {
+                return Err(format!("there was no room after {} loans", loans.len()));
+            }
+        }
+        self.as_before(&[])?;
+        loans.clear();
+        let begin = Instant::now();
+        while self.free()? + LEFT < before {
+            if begin.elapsed() > PATIENCE {
+                return Err(format!("of {before} free bytes {} came back from loans", self.free()?));
+            }
+            self.queue().stat().map_err(|error| error.to_string())?;
+        }
+        let long = message(1, 3 << 20);
+        let mut loan = self.queue().loan(long.len).map_err(|fault| fault.to_string())?;
+        loan.copy_from_slice(&long.bytes());
+        self.queue().put_loan(&mut loan, Wait::No).map_err(|fault| fault.to_string())?;
+        self.comes_out(&[long])
     }
 
     /// A batch that does not fit: a prefix is in.
