@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo run --release --package ipcq-shm --example in_place
 //! ```
+#![allow(clippy::print_stdout, reason = "what a program prints")]
 
 use std::error::Error;
 use std::process::Command;

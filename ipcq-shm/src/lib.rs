@@ -35,7 +35,7 @@
 //! # Messages in place
 //!
 //! [`Queue::loan`] lends memory of the queue to build a message of 32 KiB or more, and [`Queue::get_loan`] gives it to who
-//! reads it there; nobody copies it. At most 3072 messages are in place at a time; beyond that, and on acknowledged queues, the same
+//! reads it there; nobody copies it. At most 1536 messages are in place at a time; beyond that, and on acknowledged queues, the same
 //! calls copy. What a killed process has on loan is free again with the next loan, or when somebody waits for the queue, opens it or
 //! looks at it.
 //!

@@ -19,6 +19,7 @@ pub(crate) mod table;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ipcq_core::os::clock::coarse_millis;
 use ipcq_core::os::fork_lock::ForkLock;
 use ipcq_core::os::participants::{self, Participants};
 use ipcq_core::os::process;
@@ -88,6 +89,7 @@ impl<'a> Loans<'a> {
 
     /// Makes free what `state` says of the entry `index`, if it still does.
     pub(crate) fn free(&self, table: Table<'_>, index: u32, state: State) {
+        table.entry(index).note_freed(coarse_millis());
         if table.entry(index).change(state, state.free()) {
             table.books().last_freed.store(index, Ordering::Relaxed);
         }
@@ -171,13 +173,13 @@ impl<'a> Loans<'a> {
         idle.fold(0, |sum, (_, entry)| sum.saturating_add(entry.extent().1))
     }
 
-    /// Gives back the memory of pieces that are free, a step of it, but for `keep` chunks; returns whether there may be
-    /// more to do, so that the lock can be released in between.
+    /// Gives back the memory of pieces that have been free for a while, a step of it, but for `keep` chunks; returns whether
+    /// there may be more to do, so that the lock can be released in between.
     pub(crate) fn trim(&self, keep: u32) -> bool {
         let Ok(Some(table)) = self.table() else { return false };
         self.settle(table);
-        let mut kept = 0_u32;
-        for (_, entry) in table.entries().filter(|(_, entry)| entry.state().kind() == Kind::Free) {
+        let (mut kept, now) = (0_u32, coarse_millis());
+        for (_, entry) in table.entries().filter(|(_, entry)| entry.is_idle(now)) {
             let (_, chunks) = entry.extent();
             if kept.saturating_add(chunks) > keep {
                 self.dissolve(entry, TRIM_STEP);

@@ -96,15 +96,21 @@ impl State {
 /// | word | stored by, ordering | loaded by, ordering | what the pair makes visible |
 /// |------|---------------------|---------------------|-----------------------------|
 /// | state | who has it, by store; anyone from a state that is over, by `AcqRel` CAS | anyone, `Acquire` | L1: where it is; and who lends it again, that the last one is done with its bytes |
+/// | freed at | who frees it, `Relaxed`, before it is free | anyone, `Relaxed` | nothing: a hint |
 /// | others | who has the putters' lock, `Relaxed`, while it is unused | anyone, `Relaxed` | nothing |
-#[repr(C)]
+#[repr(C, align(32))]
 #[derive(Debug)]
 pub(crate) struct Entry {
     state: AtomicU64,
     /// Its first chunk, and how many it has.
     first: AtomicU32,
     chunks: AtomicU32,
+    /// When it became free last, in milliseconds modulo 2^32.
+    freed_at: AtomicU32,
 }
+
+/// Free memory that was not used for so long, in milliseconds, is given back.
+const IDLE: u32 = 200;
 
 impl Entry {
     pub(crate) fn state(&self) -> State {
@@ -118,6 +124,16 @@ impl Entry {
     /// Changes the state if it is `from`; returns whether it was.
     pub(crate) fn change(&self, from: State, to: State) -> bool {
         self.state.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() // L1
+    }
+
+    /// Notes that it is free from `now` on.
+    pub(crate) fn note_freed(&self, now: u32) {
+        self.freed_at.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether it is free, and was not in use for a while at `now`.
+    pub(crate) fn is_idle(&self, now: u32) -> bool {
+        self.state().kind() == Kind::Free && now.wrapping_sub(self.freed_at.load(Ordering::Relaxed)) >= IDLE
     }
 
     /// Its first chunk, and how many it has: anything, where a hostile peer wrote there.

@@ -23,7 +23,7 @@ use crate::storage::Storage;
 const ENTRIES_AT: usize = SLOTS * size_of::<Slot>();
 
 /// The most pieces that there can be: more messages than that are not in place at a time.
-pub(crate) const MAX_ENTRIES: u32 = 3072;
+pub(crate) const MAX_ENTRIES: u32 = 1536;
 
 const _: () = assert!(ENTRIES_AT + MAX_ENTRIES as usize * size_of::<Entry>() <= CHUNK);
 
@@ -81,7 +81,7 @@ impl<'a> Table<'a> {
         let at = ENTRIES_AT + (index % MAX_ENTRIES) as usize * size_of::<Entry>();
         // SAFETY: the index is below `MAX_ENTRIES`, whose entries lie inside the chunk.
         let entry = unsafe { self.memory.add(at) };
-        // SAFETY: in bounds as above, aligned to 16, mapped for as long as the map, and it consists of atomics only.
+        // SAFETY: in bounds as above, aligned to 32, mapped for as long as the map, and it consists of atomics only.
         unsafe { entry.cast::<Entry>().as_ref() }
     }
 

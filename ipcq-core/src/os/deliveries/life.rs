@@ -7,6 +7,7 @@ use super::Store;
 use super::entry::{Kind, State};
 use super::layout::HOLDERS;
 use super::ledger::Ledger;
+use crate::os::clock::now;
 use crate::os::participants::JoinError;
 use crate::os::process;
 use crate::os::refusal::Stuck;
@@ -15,16 +16,6 @@ use crate::os::refusal::Stuck;
 const SHARE: u64 = 10;
 /// And is done this often at least while there are gets, in nanoseconds: nobody sees a death sooner than that.
 const LONGEST: u64 = 20_000;
-
-/// The monotonic clock, in nanoseconds: the same for all processes of a queue.
-pub(super) fn now() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes the time into the place given; this clock is always there.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    let (seconds, nanos) =
-        (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
-}
 
 impl Store<'_> {
     /// The slot of this process, which it takes with its first delivery. What is there then a dead process had.

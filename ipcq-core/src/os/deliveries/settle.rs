@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Store;
 use super::entry::{Kind, State};
 use super::layout::Entry;
-use super::life::now;
 use crate::DeliveryTag;
+use crate::os::clock::now;
 use crate::os::process;
 use crate::os::refusal::{Damage, Stuck};
 
