@@ -318,7 +318,44 @@ fn pieces_of(len: usize) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use ipcq_core::{Identity, QueueOptions};
+
     use super::*;
+    use crate::segment::Segment;
+
+    /// As by a process that was stopped after it had taken a message, and before it gave the memory back.
+    #[test]
+    fn who_gives_back_late_takes_nothing_from_the_next() -> Result<(), Box<dyn std::error::Error>> {
+        let identity = Identity::new(crate::NAME, None, 1, 100, &QueueOptions::new());
+        let segment = Segment::create(tempfile::tempfile()?.into(), identity)?;
+        let loans = segment.loans();
+        let lend = || loans.lend(CHUNK).ok().flatten().ok_or("nothing is lent");
+        let (first, earlier) = lend()?;
+        let table = loans.table().ok().flatten().ok_or("no table")?;
+        loans.free(table, first, earlier);
+        let (again, state) = lend()?;
+        assert_eq!(again, first, "it is warm");
+        loans.free(table, first, earlier);
+        assert_eq!(table.entry(first).state(), state);
+        assert_ne!(lend()?.0, first);
+        Ok(())
+    }
+
+    /// Who has its slot now lives, and so its loans would be taken for that one's.
+    #[test]
+    fn what_the_last_one_with_a_slot_had_is_freed_before_the_next_lends()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let identity = Identity::new(crate::NAME, None, 1, 100, &QueueOptions::new());
+        let segment = Segment::create(tempfile::tempfile()?.into(), identity)?;
+        let loans = segment.loans();
+        let lend = |loans: Loans<'_>| loans.lend(CHUNK).ok().flatten().ok_or("nothing is lent");
+        let (dead, _) = lend(loans)?;
+        // A process finds the slot again that it had before it ran another program.
+        let next = Loans { holder: &Holder::new(), ..loans };
+        assert_eq!(lend(next)?.0, dead);
+        assert_ne!(lend(next)?.0, dead);
+        Ok(())
+    }
 
     #[test]
     fn pieces_are_little_larger_than_what_they_are_for() {

@@ -277,8 +277,39 @@ pub fn q15_what_a_dead_borrower_had_is_given_back<H: Harness>(stage: &Stage<H>) 
     assert!(get_loan(&queue)[..] == *super::helper::BORROWED, "what it had put has changed");
     assert!(queue.is_empty().expect("a queue that works"));
     until(|| bytes() <= before + MIB as u64);
+    // One that comes after it, and lives, has its place, and nothing of what it had.
     put_built(&queue, &message);
-    assert!(get_loan(&queue)[..] == message);
+    let Some(command) = stage.helper(Role::Borrow) else { return };
+    let helper = Helper::spawn(command);
+    get(&ready);
+    until(|| bytes() <= before + 10 * MIB as u64);
+    helper.kill();
+    put_built(&queue, &message);
+    assert!(get_loan(&queue)[..] == *super::helper::BORROWED && get_loan(&queue)[..] == message);
+}
+
+/// Q15: the same where the next one comes at once, and is asked for what the dead one had.
+pub fn q15_what_many_dead_borrowers_had_does_not_pile_up<H: Harness>(stage: &Stage<H>) {
+    let queue = stage.queue(64);
+    let Some(command) = stage.helper(Role::Borrow) else { return stage.assert_confined() };
+    let _keeper = stage.keeper("q");
+    let ready = stage.create("ready", &QueueOptions::new());
+    let _leave = stage.create("leave", &QueueOptions::new());
+    let message = pattern(3 * MIB, 1);
+    let (mut command, mut last) = (Some(command), None);
+    let before = queue.stat().expect("a queue that works").bytes;
+    for _ in 0..4 {
+        // Not built in place: who borrows looks for what is over.
+        put(&queue, &message);
+        let helper = Helper::spawn(command.take().or_else(|| stage.helper(Role::Borrow)).expect("as before"));
+        get(&ready);
+        assert!(get(&queue) == super::helper::BORROWED);
+        if let Some(dead) = last.replace(helper) {
+            Helper::kill(dead);
+        }
+    }
+    // The last one lives, and has 5 MiB.
+    until(|| queue.stat().expect("a queue that works").bytes <= before + 7 * MIB as u64);
 }
 
 /// Q17: what cannot be lent is an error at once, and leaves the queue as it was.

@@ -146,6 +146,7 @@ macro_rules! conformance_suite {
                 q01_loans_of_many_threads_are_kept_apart,
                 q15_memory_of_loans_is_given_back,
                 q15_what_a_dead_borrower_had_is_given_back,
+                q15_what_many_dead_borrowers_had_does_not_pile_up,
                 q17_a_loan_without_room_for_it_is_an_error,
                 q04_a_full_queue_hands_the_loan_back,
             }
