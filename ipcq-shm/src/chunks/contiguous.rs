@@ -105,3 +105,87 @@ impl Chunks<'_> {
         Ok(run.first)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ipcq_core::os::reaper::Reclaim as _;
+    use ipcq_core::os::two_lock::TwoLock;
+    use ipcq_core::{Identity, QueueOptions, Wait};
+
+    use super::*;
+    use crate::chunks::KEEP;
+    use crate::layout::CHUNKS_AT;
+    use crate::segment::Segment;
+
+    type Tested = Result<(), Box<dyn std::error::Error>>;
+
+    fn segment() -> Result<std::sync::Arc<Segment>, Box<dyn std::error::Error>> {
+        let identity = Identity::new(crate::NAME, None, 1, 100, &QueueOptions::new());
+        let segment = Segment::create(tempfile::tempfile_in("/dev/shm")?.into(), identity)?;
+        segment.reaper().suppress();
+        Ok(segment)
+    }
+
+    /// Fills `count` neighbours, and returns the first.
+    fn obtain(segment: &Segment, count: u32) -> Result<u32, Box<dyn std::error::Error>> {
+        let ring = segment.ring();
+        let first = ring.chunks().obtain_run(count).ok().flatten().ok_or("no neighbours")?;
+        let memory = ring.map.units(first, count, ring.storage).map_err(|_| "outside")?;
+        // SAFETY: the chunks were just found to be inside the file, and are in use by nobody else.
+        unsafe { memory.write_bytes(7, count as usize * CHUNK) };
+        Ok(first)
+    }
+
+    fn is_whole(segment: &Segment, first: u32, count: u32) -> bool {
+        let ring = segment.ring();
+        let Ok(memory) = ring.map.units(first, count, ring.storage) else { return false };
+        // SAFETY: as above.
+        let bytes = unsafe { std::slice::from_raw_parts(memory.as_ptr(), count as usize * CHUNK) };
+        bytes.iter().all(|byte| *byte == 7)
+    }
+
+    /// The memory of spare chunks is given back in steps after a death, and what is taken meanwhile must not be among it.
+    #[test]
+    fn what_is_taken_while_memory_is_given_back_stays_whole() -> Tested {
+        let segment = segment()?;
+        let chunks = segment.ring().chunks();
+        for _ in 0..20 {
+            segment.put(&[&vec![7; 1 << 20]], Wait::No)?;
+        }
+        // As a putter leaves it that dies after it has reserved memory.
+        let in_file = chunks.map.units_in(chunks.storage)?;
+        chunks.storage.reserve(CHUNKS_AT + in_file as usize * CHUNK, 100 * CHUNK)?;
+        chunks.sweep();
+        let mut message = Vec::new();
+        for _ in 0..20 {
+            segment.get(&mut message, Wait::No)?;
+        }
+        while chunks.trim(KEEP) {}
+        segment.put(&[b"between"], Wait::No)?;
+        // What was trimmed is in pieces of 64, so these are found among the others if they are looked for.
+        let first = obtain(&segment, 80)?;
+        while chunks.tidy() {}
+        assert!(is_whole(&segment, first, 80));
+        segment.get(&mut message, Wait::No)?;
+        assert_eq!(message, b"between");
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_given_back_serves_again_in_one_piece() -> Tested {
+        let segment = segment()?;
+        let chunks = segment.ring().chunks();
+        let before = segment.storage().bytes()?;
+        let (one, two) = (obtain(&segment, 30)?, obtain(&segment, 50)?);
+        assert!(is_whole(&segment, one, 30) && is_whole(&segment, two, 50));
+        chunks.give_run(one, 30);
+        chunks.give_run(two, 50);
+        assert_eq!(segment.storage().bytes()?, before);
+        // Twice from the front, then from behind what is left there, and at last from the end of the file.
+        assert_eq!(obtain(&segment, 20)?, two);
+        assert_eq!(obtain(&segment, 25)?, two + 20);
+        assert_eq!(obtain(&segment, 30)?, one);
+        assert_eq!(obtain(&segment, 15)?, two + 50);
+        Ok(())
+    }
+}

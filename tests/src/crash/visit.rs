@@ -51,6 +51,11 @@ pub trait Scenario {
         QueueOptions::new().capacity(8)
     }
 
+    /// Whether the operation does not take the same way each time, because it reads the clock, or asks the kernel.
+    fn varies(&self) -> bool {
+        self.options().is_acknowledged()
+    }
+
     /// Which boundaries are visited.
     fn visits(&self, _variant: usize) -> Visits {
         Visits::All
@@ -205,11 +210,11 @@ impl<'a> Run<'a> {
     /// One run to the end, step by step.
     ///
     /// Reading the clock begins again when the kernel moved it meanwhile, which it often has where each instruction takes
-    /// microseconds, and never where none is traced. So an operation that reads it is recorded until three runs agree
+    /// microseconds, and never where none is traced. So an operation that varies is recorded until three runs agree
     /// in their length and none was shorter.
     fn record(&mut self) -> Result<Trace, String> {
         let mut shortest = self.record_once()?;
-        if !self.scenario.options().is_acknowledged() {
+        if !self.scenario.varies() {
             return Ok(shortest);
         }
         let mut agree = 0;

@@ -85,6 +85,10 @@ impl Scenario for Lent {
         self.name
     }
 
+    fn varies(&self) -> bool {
+        true
+    }
+
     fn warm(&self, cell: &Cell<'_>) {
         cell.queue.put(&[&message(1, 64).bytes()], Wait::No).expect("a put");
         cell.queue.get(&mut Vec::with_capacity(4096), Wait::No).expect("a get");
@@ -149,6 +153,9 @@ impl Scenario for Lent {
             How::Inside => [vec![held], after].concat(),
             How::After => after,
         };
+        // Who borrows more than is free takes back what is over, and nothing else.
+        let more: Vec<_> = (0..4).map(|_| cell.queue.loan(LEN).map_err(|fault| fault.to_string())).collect();
+        more.into_iter().collect::<Result<Vec<_>, _>>()?;
         survey(cell, &allowed)
     }
 }

@@ -154,6 +154,10 @@ impl Scenario for Meeting {
         QueueOptions::new().capacity(8).acknowledged(self.first.is_acknowledged())
     }
 
+    fn varies(&self) -> bool {
+        self.first.is_acknowledged() || self.first.lends()
+    }
+
     fn warm(&self, cell: &Cell<'_>) {
         cell.queue.put(&[&message(1, 64).bytes()], Wait::No).expect("a put");
         cell.queue.get(&mut Vec::with_capacity(4096), Wait::No).expect("a get");
