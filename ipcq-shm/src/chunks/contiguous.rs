@@ -149,7 +149,7 @@ mod tests {
     fn what_is_taken_while_memory_is_given_back_stays_whole() -> Tested {
         let segment = segment()?;
         let chunks = segment.ring().chunks();
-        for _ in 0..20 {
+        for _ in 0..7 {
             segment.put(&[&vec![7; 1 << 20]], Wait::No)?;
         }
         // As a putter leaves it that dies after it has reserved memory.
@@ -157,7 +157,7 @@ mod tests {
         chunks.storage.reserve(CHUNKS_AT + in_file as usize * CHUNK, 100 * CHUNK)?;
         chunks.sweep();
         let mut message = Vec::new();
-        for _ in 0..20 {
+        for _ in 0..7 {
             segment.get(&mut message, Wait::No)?;
         }
         while chunks.trim(KEEP) {}
