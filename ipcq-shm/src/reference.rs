@@ -53,3 +53,38 @@ impl Ring<'_> {
         Ok((Reference { len, entry, generation }, run.position()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileExt;
+
+    use ipcq_core::os::lending::Lending;
+    use ipcq_core::os::two_lock::TwoLock;
+    use ipcq_core::{BackendErrorKind, GetFault, Identity, QueueOptions, Wait};
+
+    use super::*;
+    use crate::layout::CHUNKS_AT;
+    use crate::segment::Segment;
+
+    #[test]
+    fn a_length_beyond_what_was_lent_is_damage() -> Result<(), Box<dyn std::error::Error>> {
+        let identity = Identity::new(crate::NAME, None, 1, 100, &QueueOptions::new());
+        let segment = Segment::create(tempfile::tempfile()?.into(), identity)?;
+        let mut loan = segment.loan(CHUNK)?;
+        assert!(loan.is_in_place());
+        segment.put_loan(&mut loan, Wait::No)?;
+        let file = File::from(segment.storage().as_fd().try_clone_to_owned()?);
+        let forged = record_header(0, CHUNK + 1) ^ REFERENCE;
+        file.write_all_at(&forged.to_le_bytes(), CHUNKS_AT as u64)?;
+        let got = [segment.get(&mut Vec::new(), Wait::No), segment.get_loan(Wait::No).map(drop)];
+        for outcome in got {
+            assert!(
+                matches!(&outcome, Err(GetFault::Backend(error)) if error.kind() == BackendErrorKind::Damaged),
+                "{outcome:?}"
+            );
+        }
+        Ok(())
+    }
+}
