@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lifetime {
-    /// Until [`Transport::remove`] or the end of the machine's uptime.
+    /// Until [`Transport::remove`](crate::Transport::remove) or the end of the machine's uptime.
     UntilRemoved,
     /// While any handle in any process is open.
     WhileAnyHandle,
