@@ -1,7 +1,9 @@
 //! Processes as tests use them.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_gettime};
@@ -14,8 +16,18 @@ use nix::unistd::Pid;
 #[must_use]
 pub fn now() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every system has this clock");
-    let nanoseconds = std::time::Duration::from(time).as_nanos();
+    let nanoseconds = Duration::from(time).as_nanos();
     u64::try_from(nanoseconds).expect("the machine has not been up for centuries")
+}
+
+/// How long the threads of `process` together have been ready to run and have not run, because others had the processors;
+/// zero where the kernel does not say.
+#[must_use]
+pub fn stood_in_line(process: u32) -> Duration {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return Duration::ZERO };
+    let texts = threads.flatten().flat_map(|thread| fs::read_to_string(thread.path().join("schedstat")));
+    let stood = |text: String| text.split_whitespace().nth(1).and_then(|field| field.parse().ok());
+    texts.filter_map(stood).map(Duration::from_nanos).sum()
 }
 
 /// A child process with which a test talks line by line; killed when it is dropped.

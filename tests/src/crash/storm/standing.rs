@@ -1,13 +1,36 @@
 //! How long processes stood in line for a processor: time that was not theirs.
 
 use std::fs;
+use std::os::unix::process::parent_id;
+use std::process;
 use std::time::Duration;
+
+use ipcq_core::{Lifetime, Transport};
+
+use crate::process::stood_in_line;
 
 /// How long the first thread of `process` has been ready to run and has not run, since it began.
 fn stood(process: u32) -> Duration {
     let text = fs::read_to_string(format!("/proc/{process}/schedstat")).unwrap_or_default();
     let nanos = text.split_whitespace().nth(1).and_then(|field| field.parse().ok());
     Duration::from_nanos(nanos.unwrap_or(0))
+}
+
+/// The processes that calls of this one go through.
+#[derive(Debug)]
+pub(super) struct Way(Vec<u32>);
+
+impl Way {
+    /// This process and, where a process hosts the queue, the parent, which made it.
+    pub(super) fn of(transport: &dyn Transport) -> Self {
+        let is_hosted = transport.capabilities().lifetime == Lifetime::WhileHost;
+        Self([process::id()].into_iter().chain(is_hosted.then(parent_id)).collect())
+    }
+
+    /// How long they have stood in line so far. What they stand at the same time counts for each.
+    pub(super) fn stood(&self) -> Duration {
+        self.0.iter().map(|process| stood_in_line(*process)).sum()
+    }
 }
 
 /// Where some processes stand at an instant.

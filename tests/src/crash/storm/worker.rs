@@ -9,6 +9,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
 use super::log::{Log, MOST_MESSAGES, Slot};
+use super::standing::Way;
 use super::stops::STOPPED;
 use super::{LOG, Random, queue_name};
 use crate::crash::ledger::{Message, message};
@@ -18,8 +19,8 @@ pub(super) const LAST: Message = message(u64::MAX, 16);
 /// How many messages a batch has at most.
 const BATCH: usize = 16;
 
-/// How late a call may return that has a deadline or does not wait. On a busy machine it may stand in line for a
-/// processor, but not as long as others are stopped.
+/// How late a call may return that has a deadline or does not wait, beyond what it stood in line for a processor: less than
+/// others are stopped.
 const LATE: Duration = STOPPED.checked_div(2).expect("a divisor that is not 0");
 
 /// Takes part in the storm in `directory` as process `number`: `put` or `get`, or the same as one that judges how long
@@ -38,11 +39,11 @@ pub fn work(
     let log = Log::open(&directory.join(LOG), slots).map_err(|error| error.to_string())?;
     let queue = transport.open(&queue_name()).map_err(|error| format!("open: {error}"))?;
     let random = Random::new(number as u64);
-    let judges = role.starts_with("judge-");
+    let judge = role.starts_with("judge-").then(|| Judge(Way::of(transport)));
     match role {
-        "put" | "judge-puts" => Producer { log, queue: &*queue, number, random, judges }.run(),
+        "put" | "judge-puts" => Producer { log, queue: &*queue, number, random, judge }.run(),
         "get" | "judge-gets" => {
-            Consumer { log, queue: &*queue, number, random, judges, last: HashMap::new() }.run()
+            Consumer { log, queue: &*queue, number, random, judge, last: HashMap::new() }.run()
         }
         other => Err(format!("there is no role {other}")),
     }?;
@@ -71,14 +72,41 @@ fn some_wait(random: &mut Random) -> Wait {
     }
 }
 
-/// Fails if a call took longer than `wait` allows.
-fn judge(what: &str, wait: Wait, begin: Instant) -> Result<(), String> {
-    let late = match wait {
-        Wait::No => begin.elapsed(),
-        Wait::Until(deadline) => deadline.max(begin).elapsed(),
-        Wait::Forever => return Ok(()),
-    };
-    if late > LATE { Err(format!("{what} with {wait:?} was {late:?} late")) } else { Ok(()) }
+/// Judges how long calls take.
+struct Judge(Way);
+
+/// A call that is judged.
+struct Call<'a> {
+    judge: &'a Judge,
+    stood: Duration,
+    begin: Instant,
+}
+
+impl Judge {
+    fn begin(&self) -> Call<'_> {
+        Call { judge: self, stood: self.0.stood(), begin: Instant::now() }
+    }
+}
+
+impl Call<'_> {
+    /// Fails if the call took longer than `wait` allows.
+    fn end(&self, what: &str, wait: Wait) -> Result<(), String> {
+        let late = match wait {
+            Wait::No => self.begin.elapsed(),
+            Wait::Until(deadline) => deadline.max(self.begin).elapsed(),
+            Wait::Forever => return Ok(()),
+        };
+        if late <= LATE {
+            return Ok(());
+        }
+        let stood = self.judge.0.stood().saturating_sub(self.stood);
+        let of_that = format!("{stood:?} of that in line for processors");
+        if late > LATE + stood {
+            Err(format!("{what} with {wait:?} was {late:?} late, {of_that}"))
+        } else {
+            Ok(())
+        }
+    }
 }
 
 struct Producer<'a> {
@@ -86,7 +114,7 @@ struct Producer<'a> {
     queue: &'a dyn Channel,
     number: usize,
     random: Random,
-    judges: bool,
+    judge: Option<Judge>,
 }
 
 impl Producer<'_> {
@@ -103,11 +131,12 @@ impl Producer<'_> {
         Ok(())
     }
 
-    /// Puts `count` messages; returns how many went in.
+    /// Puts `count` messages, half of the single ones built in place; returns how many went in.
     fn put(&mut self, next: usize, count: usize) -> Result<usize, String> {
-        let (wait, begin) = (some_wait(&mut self.random), Instant::now());
+        let (wait, in_place) = (some_wait(&mut self.random), self.random.below(2) == 0);
+        let call = self.judge.as_ref().map(Judge::begin);
         let (done, outcome) = if count == 1 {
-            let outcome = self.put_one(&storm_message(self.number, next).bytes(), wait);
+            let outcome = self.put_one(&storm_message(self.number, next).bytes(), in_place, wait);
             (usize::from(outcome.is_ok()), outcome)
         } else {
             let mut batch = Batch::new();
@@ -116,9 +145,7 @@ impl Producer<'_> {
             }
             self.queue.put_many(&batch, 0, wait)
         };
-        if self.judges {
-            judge("a put", wait, begin)?;
-        }
+        call.map_or(Ok(()), |call| call.end("a put", wait))?;
         match outcome {
             Ok(()) if done != count => Err(format!("a batch of {count} returned after {done}")),
             Ok(()) | Err(PutFault::Full | PutFault::Busy | PutFault::Timeout) => Ok(done),
@@ -128,9 +155,8 @@ impl Producer<'_> {
 }
 
 impl Producer<'_> {
-    /// Puts a message, half of them built in place.
-    fn put_one(&mut self, bytes: &[u8], wait: Wait) -> Result<(), PutFault> {
-        if self.random.below(2) == 0 {
+    fn put_one(&self, bytes: &[u8], in_place: bool, wait: Wait) -> Result<(), PutFault> {
+        if !in_place {
             return self.queue.put(&[bytes], wait);
         }
         let mut loan = self.queue.loan(bytes.len())?;
@@ -144,7 +170,7 @@ struct Consumer<'a> {
     queue: &'a dyn Channel,
     number: usize,
     random: Random,
-    judges: bool,
+    judge: Option<Judge>,
     /// The last message of each producer.
     last: HashMap<usize, usize>,
 }
@@ -173,17 +199,16 @@ impl Consumer<'_> {
         }
     }
 
-    /// Whether anything was there.
+    /// Gets a message, half of the times in place, or a batch; returns whether anything was there.
     fn get(&mut self, batch: &mut Batch, most: usize) -> Result<bool, String> {
-        let (wait, begin) = (some_wait(&mut self.random), Instant::now());
+        let (wait, in_place) = (some_wait(&mut self.random), self.random.below(2) == 0);
+        let call = self.judge.as_ref().map(Judge::begin);
         let outcome = if most == 1 {
-            self.get_one(wait).map(|bytes| batch.push(&bytes))
+            self.get_one(in_place, wait).map(|bytes| batch.push(&bytes))
         } else {
             self.queue.get_many(batch, Limit::messages(most), wait).map(|_| ())
         };
-        if self.judges {
-            judge("a get", wait, begin)?;
-        }
+        call.map_or(Ok(()), |call| call.end("a get", wait))?;
         match outcome {
             Ok(()) => Ok(true),
             Err(GetFault::Empty | GetFault::Busy | GetFault::Timeout) => Ok(false),
@@ -191,9 +216,8 @@ impl Consumer<'_> {
         }
     }
 
-    /// Gets a message, half of them in place.
-    fn get_one(&mut self, wait: Wait) -> Result<Loan, GetFault> {
-        if self.random.below(2) == 0 {
+    fn get_one(&self, in_place: bool, wait: Wait) -> Result<Loan, GetFault> {
+        if in_place {
             return self.queue.get_loan(wait);
         }
         let mut bytes = Vec::new();
