@@ -28,3 +28,13 @@ pub(crate) fn is_stopped(pid: i32) -> bool {
     // The name before the state may hold anything, closing brackets included.
     stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['T', 't']))
 }
+
+/// How many file handles the process `pid` may have, where it has them all; nothing where that cannot be known.
+pub(crate) fn handles_used_up(pid: i32) -> Option<u64> {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let soft =
+        limits.lines().find_map(|line| line.strip_prefix("Max open files"))?.split_whitespace().next()?;
+    let limit = soft.parse().ok()?;
+    let used = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
+    (used as u64 >= limit).then_some(limit)
+}

@@ -123,13 +123,25 @@ fn ask_once(address: &Address, end: Instant) -> Result<Welcome, Unwelcome> {
             Ok(0) => return Err(Unwelcome::Silent(io::ErrorKind::UnexpectedEof.into())),
             Ok(len) => bytes.extend_from_slice(piece.get(..len).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // One that is stopped does not answer however long it is given.
-            Err(error)
-                if error.kind() == io::ErrorKind::WouldBlock
-                    && Instant::now() < end
-                    && !listened.host.as_ref().is_some_and(|host| process::is_stopped(host.pid)) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                go_on_waiting(listened.host.as_ref(), end, error)?;
+            }
             Err(error) => return Err(Unwelcome::Silent(error)),
         }
+    }
+}
+
+/// Fails if it is the end, or the `host` cannot answer however long it is given; `error` says that it has not.
+fn go_on_waiting(host: Option<&Host>, end: Instant, error: io::Error) -> Result<(), Unwelcome> {
+    if Instant::now() >= end || host.is_some_and(|host| process::is_stopped(host.pid)) {
+        return Err(Unwelcome::Silent(error));
+    }
+    // It cannot even accept the connection to say so, where its program has taken the handle that was kept for that.
+    match host.and_then(|host| process::handles_used_up(host.pid)) {
+        Some(limit) => {
+            Err(Unwelcome::NoRoom(format!("it has all the {limit} file handles that it may have")))
+        }
+        None => Ok(()),
     }
 }
 

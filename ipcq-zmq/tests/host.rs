@@ -1,17 +1,19 @@
 //! What clients notice of the process that hosts their queue, and of connections that are lost.
 
+use std::error::Error;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ipcq_core::conformance::Watchdog;
-use ipcq_core::error::{GetFault, PutFault};
+use ipcq_core::error::{BackendErrorKind, GetFault, OpenError, PutFault};
 use ipcq_zmq::{Batch, Limit, Queue, QueueName, QueueOptions, Transport, Wait, ZmqTransport};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use rustix::process::{Resource, Rlimit};
 use tempfile::TempDir;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -274,4 +276,38 @@ fn a_call_inside_a_runtime_is_a_call() {
         queue.get().expect("a message")
     });
     assert_eq!(got, 7);
+}
+
+/// Hosts a queue, and may have no file handle more, not even the one that is kept for refusals.
+fn host_without_handles(zmq: &ZmqTransport, directory: &Path) {
+    let queue = zmq.create(&name("full"), &QueueOptions::new()).expect("a free name");
+    std::fs::write(directory.join("almost"), "").expect("a file");
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(3), ..limit })
+        .expect("a lower limit");
+    std::fs::rename(directory.join("almost"), directory.join("ready")).expect("a name for the file");
+    loop {
+        std::thread::park();
+        assert!(queue.len().is_ok());
+    }
+}
+
+#[test]
+fn a_host_without_file_handles_is_told_of_at_once() {
+    if let Some(zmq) = directory_of_parent() {
+        let directory = std::env::var_os(CHILD).expect("the directory");
+        return host_without_handles(&zmq, Path::new(&directory));
+    }
+    let _watchdog = Watchdog::start("a host without file handles", LIMIT);
+    let directory = tempfile::tempdir().expect("a directory");
+    let zmq = ZmqTransport::in_directory(directory.path());
+    let _helper = Helper::start("a_host_without_file_handles_is_told_of_at_once", directory.path());
+    while !directory.path().join("ready").exists() {
+        std::thread::yield_now();
+    }
+    let error = zmq.open(&name("full")).expect_err("a queue whose host cannot accept anybody");
+    let OpenError::Backend(error) = error else { panic!("{error}") };
+    assert_eq!(error.kind(), BackendErrorKind::NoRoom);
+    let text = format!("{error} {:?}", error.source().map(ToString::to_string));
+    assert!(text.contains("ulimit -n") && text.contains("all the 3 file handles"), "{text}");
 }
