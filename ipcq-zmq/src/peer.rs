@@ -44,6 +44,8 @@ pub(crate) struct Peer {
     pub(crate) progress: u64,
     /// Whether the last attempt to send left something.
     blocked: bool,
+    /// Whether sending has failed: nothing is sent any more, whatever the kernel would say the next time.
+    failed: bool,
     /// Whether it ended the connection without having read all that was sent to it.
     reset: bool,
     /// Whether it is in the list of those to be looked after.
@@ -95,6 +97,7 @@ impl Peer {
             stage: Stage::Greeting,
             progress: now,
             blocked: false,
+            failed: false,
             reset: false,
             attended: false,
             interest: 0,
@@ -304,8 +307,17 @@ impl Peer {
         of_content
     }
 
-    /// Sends as much as the peer takes.
+    /// Sends as much as the peer takes. Once it has failed, it fails.
     pub(crate) fn flush(&mut self, now: u64) -> io::Result<()> {
+        if self.failed {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let sent = self.send(now);
+        self.failed = sent.is_err();
+        sent
+    }
+
+    fn send(&mut self, now: u64) -> io::Result<()> {
         if !std::mem::take(&mut self.blocked) {
             self.progress = now;
         }
