@@ -10,6 +10,7 @@ use super::board::board;
 use super::cell::Cell;
 use super::helper::{Helper, wait_for_change};
 use super::ledger::message;
+use super::stopwatch::Stopwatch;
 use super::survey::survey;
 use super::watchdog::stage;
 use crate::stepper::{Event, Tracee, begin_marker, end_marker};
@@ -80,13 +81,15 @@ impl Pair {
         });
         let second = second.map_err(fail)?;
         self.await_both(&cell, &mut first, &second)?;
+        let watch = Stopwatch::start_for(second.pid());
         let caught = self.let_one_go(&cell, &mut first).map_err(fail)?;
         let mut stopped = Some(first);
         if kill {
             stopped.take().map(Tracee::kill).transpose().map_err(fail)?;
         }
-        let waited = wait_for_change(self.log, 0, FORGOTTEN);
-        let waited = waited.ok_or_else(|| format!("the other waiter is not told (caught: {caught})"))?;
+        wait_for_change(self.log, 0, FORGOTTEN)
+            .ok_or_else(|| format!("the other waiter is not told (caught: {caught})"))?;
+        let waited = watch.elapsed();
         drop(stopped);
         second.join().map_err(fail)?;
         if self.puts {
