@@ -20,7 +20,7 @@ use crate::reference::Reference;
 use crate::segment::Segment;
 use crate::wait::Side;
 
-/// Shorter messages are built in memory of the process, and copied: that takes less than what a loan costs.
+/// Shorter messages are built in memory of the process, and copied: a piece has 64 KiB at least.
 pub(crate) const IN_PLACE_FROM: usize = CHUNK / 2;
 
 /// A piece of the queue's memory that this process has.

@@ -15,7 +15,13 @@ struct Reason {
 /// same reason.
 struct Missed(&'static str, &'static str, Option<&'static str>);
 
-const REASONS: [Reason; 8] = [
+const REASONS: [Reason; 9] = [
+    Reason {
+        targets: &[Missed("roundtrip-busy/1x1/64B", "pipe", None)],
+        bound: "the locks and counts in the control file, whose lines go from processor to processor beside the same two \
+            system calls as the raw pipe's",
+        tried: "one more look before a call sleeps, which came to 1.54, but a get from an empty queue did not pass its tests of deaths",
+    },
     Reason {
         targets: &[Missed("roundtrip-busy/1x1/64B", "zmq", None)],
         bound: "two puts and two gets, there and back, are each a request and a reply: eight things go to or from the broker, \
@@ -34,7 +40,7 @@ const REASONS: [Reason; 8] = [
         bound: "a put and a get are each a request to the broker and its reply, so that a put \
             that returned is in the queue and counts against its capacity; the others hand theirs to a thread of their own \
             process and return, before anybody else knows of it",
-        tried: "what was for round trips; calls of several threads in rounds, of which the last one asks for all (1.4 to 1.6 \
+        tried: "what was for round trips; calls of several threads in rounds, of which the last one asks for all (1.3 to 1.6 \
             times for 8 threads; 2 to 4 of 8 calls were in a request before); waiters that sleep until one wake-up tells all of \
             them (half as fast): a thread that sleeps on another processor takes longer to be woken than a request takes. A C \
             program of the same rounds without queue or protocol was no faster, unless the threads of each process were bound to \
