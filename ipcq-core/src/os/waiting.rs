@@ -277,15 +277,24 @@ pub trait TwoSided {
         is_ready
     }
 
-    /// Ends this process's turn if it is over and somebody sleeps on the same side: wakes that one, and says that
+    /// Ends this thread's turn if it is over and somebody sleeps on the same side: wakes that one, and says that
     /// the caller shall sleep behind it. Without this, one that never sleeps can keep the others from ever finding
     /// room, or a message, when they wake.
+    ///
+    /// The kernel is asked who sleeps, and not the event's bit: that is clear from when somebody is woken until it runs, and
+    /// one that waits for this thread's processor does not run before this thread stops. Where nobody sleeps, such a one
+    /// is let run.
     fn give_way(&self, side: Side, wait: Wait) -> bool {
         let has_time = wait.remaining().is_none_or(|left| left > 2 * SLICE);
-        self.event(side).has_sleepers()
-            && has_time
-            && self.turns().is_over(side)
-            && self.event(side).wake_one()
+        if !has_time || !self.turns().is_over(side) {
+            return false;
+        }
+        let gives_way = self.event(side).wake_one();
+        if !gives_way {
+            thread::yield_now();
+            self.turns().begin(side);
+        }
+        gives_way
     }
 
     /// Wakes one more caller on `side` if it can go on as well: whoever was woken passes the wake on.
