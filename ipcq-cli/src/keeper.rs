@@ -68,7 +68,9 @@ pub(crate) fn start(
         .arg0("ipcq")
         .args(["--transport", transport.name(), "keeper"])
         .args(arguments(name, options))
-        .args(listen);
+        .args(listen)
+        // The C library can give back all of its first heap, and of others only what lies between pieces in use.
+        .env("MALLOC_ARENA_MAX", "1");
     let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut keeper = streams.spawn().map_err(failed)?;
     let mut answer = String::new();

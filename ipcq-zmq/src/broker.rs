@@ -7,6 +7,7 @@ use crate::deliveries::Deliveries;
 use crate::numbers::NumberMap;
 use crate::remote::is_remote;
 use crate::session::{Parked, Session};
+use crate::slack::Slack;
 use crate::store::{Store, Taken};
 use crate::tally::Tally;
 use crate::wire::{
@@ -79,6 +80,7 @@ pub(crate) struct Broker {
     pub(crate) tally: Tally,
     /// Bytes of messages that are on their way in or out.
     pub(crate) moving: usize,
+    pub(crate) slack: Slack,
     pub(crate) sessions: NumberMap<Session>,
     tokens: HashMap<[u8; 16], Slot>,
     next_slot: Slot,
@@ -109,6 +111,7 @@ impl Broker {
             deliveries: Deliveries::default(),
             tally: Tally::default(),
             moving: 0,
+            slack: Slack::default(),
             sessions: NumberMap::default(),
             tokens: HashMap::new(),
             next_slot: 1,
@@ -132,6 +135,11 @@ impl Broker {
     /// How many bytes all messages have.
     pub(crate) const fn bytes(&self) -> usize {
         self.store.bytes() + self.deliveries.bytes() + self.moving
+    }
+
+    /// Takes into account that buffers of so many bytes were given up beside the messages.
+    pub(crate) fn note_freed(&mut self, bytes: usize) {
+        self.slack.note(self.bytes() + bytes);
     }
 
     /// Opens the session `token` of `process`, or goes on with it.

@@ -124,6 +124,7 @@ mod serve;
 mod server;
 mod session;
 mod share;
+mod slack;
 mod socket;
 mod spin;
 mod store;

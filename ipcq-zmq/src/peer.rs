@@ -21,7 +21,7 @@ const READ_MAX: usize = REQUEST_MAX + (256 << 10);
 const AT_ONCE: usize = 16 << 10;
 /// An output buffer larger than this is given back when it is empty.
 const KEEP: usize = 2 << 20;
-/// An input buffer larger than this is given back when it has not been used for a while.
+/// A buffer larger than this is given back when it has not been used for a while.
 const KEEP_IDLE: usize = 64 << 10;
 
 /// How far a peer has come.
@@ -185,12 +185,25 @@ impl Peer {
         self.read < self.input.len()
     }
 
-    /// Gives back what an idle peer does not need. To be called now and then.
-    pub(crate) fn shrink(&mut self) {
-        if !std::mem::take(&mut self.used) && self.start == self.read && self.input.len() > KEEP_IDLE {
-            self.input = Vec::new();
-            (self.start, self.read) = (0, 0);
+    /// Gives back what an idle peer does not need; returns how much that was. To be called now and then.
+    pub(crate) fn shrink(&mut self) -> usize {
+        let before = self.buffers();
+        if !std::mem::take(&mut self.used) {
+            if self.start == self.read && self.input.len() > KEEP_IDLE {
+                self.input = Vec::new();
+                (self.start, self.read) = (0, 0);
+            }
+            if !self.has_output() && self.output.capacity() > KEEP_IDLE {
+                self.output = Vec::new();
+                self.sent = 0;
+            }
         }
+        before - self.buffers()
+    }
+
+    /// How many bytes its buffers have.
+    pub(crate) const fn buffers(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
     }
 
     /// The next request that is complete.

@@ -1,5 +1,7 @@
 //! Long messages, which travel in pieces.
 
+use ipcq_core::os::allocator;
+
 use crate::broker::{Body, Broker, Sink, Slot};
 use crate::store::{self, Taken};
 use crate::wire::{Header, PIECE, Request, Status};
@@ -29,12 +31,13 @@ impl Broker {
             Status::TooLong
         } else {
             let before = upload.len();
-            let cautious = before < CAUTION || Vec::<u8>::new().try_reserve_exact(HEADROOM).is_ok();
+            let cautious = before < CAUTION || allocator::could_have(HEADROOM);
             let stored = !overfull && cautious && upload.append(content).is_ok();
             if !stored {
                 *upload = store::LongMessage::default();
             }
             self.moving = self.moving + upload.len() - before;
+            self.slack.note(self.bytes());
             if stored { Status::Ok } else { Status::NoRoom }
         };
         Self::say(sink, slot, status, request.id, [0, max as u64, 0, 0, 0]);

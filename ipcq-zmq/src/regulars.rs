@@ -108,6 +108,7 @@ impl Server {
         let ends = [
             self.broker.next_tick(),
             self.deaf_until,
+            self.broker.slack.next(self.broker.bytes()),
             (!(self.desk.peers.is_empty() && self.parties.is_empty())).then_some(self.next_look),
         ];
         let timeout = ends.into_iter().flatten().min().map_or(EpollTimeout::NONE, |end| {

@@ -205,6 +205,7 @@ impl Broker {
             }
             *put += now;
             self.puts += now as u64;
+            self.slack.note(self.bytes());
         }
         match too_long {
             _ if *put < *total && *put > 0 && request.flags & SOME != 0 => Status::Ok,

@@ -157,6 +157,7 @@ impl Server {
                 self.look_over(now);
             }
             self.serve_busy(now);
+            self.broker.slack.look(now, self.broker.bytes());
         }
     }
 
@@ -332,6 +333,7 @@ impl Server {
     pub(crate) fn hang_up(&mut self, now: u64, key: u64) {
         self.note_read(key);
         let Some(peer) = self.desk.peers.remove(&key) else { return };
+        self.broker.note_freed(peer.buffers());
         let _ = self.epoll.delete(&peer.stream);
         if is_remote(peer.process) {
             let _ = self.deaths.delete(&peer.stream);

@@ -89,6 +89,7 @@ impl Server {
             self.hang_up(now, key);
         }
         self.forget_parties();
-        self.desk.peers.values_mut().for_each(Peer::shrink);
+        let freed = self.desk.peers.values_mut().map(Peer::shrink).sum();
+        self.broker.note_freed(freed);
     }
 }

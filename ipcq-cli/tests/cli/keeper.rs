@@ -16,6 +16,7 @@ on_every_transport_with_keepers! {
     a_keeper_ends_with_its_directory,
     a_keeper_stays_when_other_queues_go,
     a_keeper_sleeps_while_nothing_happens,
+    the_memory_of_a_keeper_follows_content,
     a_queue_whose_keeper_was_killed_is_gone,
     rm_clears_away_what_a_killed_keeper_left,
     a_name_is_free_once_its_keeper_was_killed,
@@ -37,7 +38,8 @@ fn keeper(sandbox: &Sandbox, name: &str) -> Pid {
 fn status(process: Pid, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("a living process");
     let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field");
-    line.trim_start_matches(':').trim().parse().expect("a number")
+    let number = line.trim_start_matches(':').split_whitespace().next();
+    number.and_then(|number| number.parse().ok()).expect("a number")
 }
 
 fn a_command_substitution_returns_at_once(sandbox: &Sandbox) {
@@ -111,6 +113,31 @@ fn a_keeper_sleeps_while_nothing_happens(sandbox: &Sandbox) {
     let before = switches();
     sandbox.ipcq("get jobs --timeout 2s").done().fails(1, &["empty"]);
     assert!(switches() - before <= 50, "at most 25 wake-ups a second: {}", switches() - before);
+}
+
+/// Also where the allocator cannot give back on its own what lies between others.
+fn the_memory_of_a_keeper_follows_content(sandbox: &Sandbox) {
+    const LONG: usize = 100_000_000;
+    let kib = |keeper| status(keeper, "RssAnon");
+    let returns_to = |keeper, most: u64| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while kib(keeper) > most {
+            assert!(Instant::now() < deadline, "{} KiB where {most} were to be", kib(keeper));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    sandbox.ipcq(&format!("create jobs --capacity {}", sandbox.at_most(50_000))).done().says_nothing();
+    let keeper = keeper(sandbox, "jobs");
+    let empty = kib(keeper);
+    sandbox.ipcq("put jobs --raw").input(vec![6; LONG]).done().says_nothing();
+    assert_eq!(sandbox.ipcq("get jobs --raw").done().bytes().len(), LONG);
+    returns_to(keeper, empty + 512);
+    for _ in 0..2 {
+        let script =
+            "yes $(printf %01000d 1) | head -n 50000 | ipcq put jobs & ipcq get jobs -n 50000 | wc -l";
+        sandbox.shell(script).done().prints("50000\n");
+        returns_to(keeper, empty + 512);
+    }
 }
 
 fn a_queue_whose_keeper_was_killed_is_gone(sandbox: &Sandbox) {

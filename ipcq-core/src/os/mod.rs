@@ -1,7 +1,7 @@
 //! What several backends need of the operating system: who this thread is ([`process`]), a lock that the kernel
 //! repairs ([`lock`]), what time it is ([`clock`]), sleep and wake ([`event`], [`waiting`], `sleep_on_many`), the calls of a queue with two of them ([`two_lock`], [`refusal`]), who is alive in a queue ([`participants`],
 //! [`presence`]), the directory of its files ([`directory`], [`home`]), its memory ([`storage`], [`open_files`],
-//! [`fixed`], [`mapping`], [`reaper`]), how a child gets it ([`inherit`]), and what a queue is whose processes share
+//! [`fixed`], [`mapping`], [`reaper`], [`allocator`]), how a child gets it ([`inherit`]), and what a queue is whose processes share
 //! memory ([`ends`], [`shared_queue`], [`handle`]), of which some hand out what is to be acknowledged
 //! ([`deliveries`]), and some lend it ([`lending`]).
 //!
@@ -12,6 +12,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("ipcq needs a 64-bit Linux, 5.16 or newer");
 
+pub mod allocator;
 pub mod clock;
 pub mod deliveries;
 pub mod directory;
