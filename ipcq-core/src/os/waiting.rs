@@ -8,6 +8,9 @@
 //! until it is woken; after each slice at the latest it looks again by itself, in case that who was to wake it, or was
 //! woken in its place, was stopped or killed.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::Cell;
 use std::hint;
 use std::ops::RangeInclusive;
@@ -344,29 +347,5 @@ fn spin(wait: Wait, ready: impl Fn() -> bool) -> bool {
         if now >= alone {
             thread::yield_now();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_that_does_not_wait_has_one_patience() {
-        let patience = Patience::default();
-        let end = patience.deadline(Wait::No).expect("an end");
-        thread::sleep(Duration::from_millis(1));
-        assert_eq!(patience.deadline(Wait::No), Some(end));
-        assert_eq!(patience.deadline_for_more(Wait::No), Some(end));
-    }
-
-    #[test]
-    fn who_has_messages_does_not_wait_for_more_beyond_its_deadline() {
-        let patience = Patience::default();
-        let soon = Instant::now() + PATIENCE / 100;
-        assert_eq!(patience.deadline_for_more(Wait::Until(soon)), Some(soon));
-        let late = Instant::now() + Duration::from_secs(3600);
-        assert_ne!(patience.deadline_for_more(Wait::Until(late)), Some(late));
-        assert!(patience.deadline_for_more(Wait::Forever).is_some());
     }
 }
