@@ -23,9 +23,9 @@
 //!
 //! # What happens when a participant is killed
 //!
-//! The kernel tells the broker. What the dead process waited for does not happen; a put that it was in is wholly there
-//! or not at all. A message that was sent to it goes back to its place, unless one behind it has left by then, or it had
-//! arrived: a short one when it had been read, which the kernel tells the broker, a longer one when the client had
+//! The kernel tells the broker, which asks before each request. What the dead process waited for does not happen; a put
+//! that it was in is wholly there or not at all, and does not come to be there after that. A message that was sent to it
+//! goes back to its place, unless one behind it has left by then, or it had arrived: a short one when it had been read, which the kernel tells the broker, a longer one when the client had
 //! acknowledged it, which it does before a get returns. So nothing is delivered twice.
 //!
 //! On an [acknowledged](AcknowledgedQueue) queue a get hands out a delivery, which is the process's from then
@@ -96,6 +96,7 @@ mod combine;
 mod company;
 mod connection;
 mod dead_letters;
+mod deaths;
 mod deliveries;
 mod delivery;
 mod desk;

@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use ipcq_core::os::failure::Failure;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::admission;
@@ -73,37 +73,8 @@ pub(crate) fn start(
     open: bool,
 ) -> Result<Arc<Control>, Failure> {
     let failed = |error: io::Error| Failure::new("its broker could not be started", error);
-    let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
-    let wake = wake.map_err(|errno| failed(errno.into()))?;
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| failed(errno.into()))?;
-    let watch = |fd: &dyn AsFd, key| epoll.add(fd.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, key));
-    for (listener, key) in listeners.iter().zip([LISTENER, TCP_LISTENER]) {
-        listener.set_nonblocking().map_err(failed)?;
-        watch(listener, key).map_err(|errno| failed(errno.into()))?;
-    }
-    watch(&wake, WAKE).map_err(|errno| failed(errno.into()))?;
-    let deaths = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| failed(errno.into()))?;
-    watch(&deaths.0, DEATHS).map_err(|errno| failed(errno.into()))?;
-    let (sender, deposits) = mpsc::channel();
-    let control = Arc::new(Control { unowned: AtomicBool::new(false), wake, deposits: sender });
-    let server = Server {
-        broker: Broker::new(settings),
-        desk: Desk { dead_letters, ..Desk::default() },
-        deposits,
-        listeners,
-        epoll,
-        deaths,
-        control: Arc::clone(&control),
-        open,
-        processes: HashMap::new(),
-        parties: HashMap::new(),
-        next_key: FIRST_PEER,
-        spare: Some(admission::spare().map_err(failed)?),
-        deaf_until: None,
-        next_look: 0,
-        habit: Habit::default(),
-        regulars: Regulars::default(),
-    };
+    let server = Server::new(listeners, settings, dead_letters, open).map_err(failed)?;
+    let control = Arc::clone(&server.control);
     let thread = thread::Builder::new().name("ipcq-broker".to_owned());
     thread.spawn(move || server.run()).map_err(failed)?;
     Ok(control)
@@ -136,6 +107,44 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    pub(crate) fn new(
+        listeners: Vec<Listener>,
+        settings: Settings,
+        dead_letters: Option<DeadLetters>,
+        open: bool,
+    ) -> io::Result<Self> {
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let watch = |fd: &dyn AsFd, key| epoll.add(fd.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, key));
+        for (listener, key) in listeners.iter().zip([LISTENER, TCP_LISTENER]) {
+            listener.set_nonblocking()?;
+            watch(listener, key)?;
+        }
+        watch(&wake, WAKE)?;
+        let deaths = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        watch(&deaths.0, DEATHS)?;
+        let (sender, deposits) = mpsc::channel();
+        let control = Arc::new(Control { unowned: AtomicBool::new(false), wake, deposits: sender });
+        Ok(Self {
+            broker: Broker::new(settings),
+            desk: Desk { dead_letters, ..Desk::default() },
+            deposits,
+            listeners,
+            epoll,
+            deaths,
+            control,
+            open,
+            processes: HashMap::new(),
+            parties: HashMap::new(),
+            next_key: FIRST_PEER,
+            spare: Some(admission::spare()?),
+            deaf_until: None,
+            next_look: 0,
+            habit: Habit::default(),
+            regulars: Regulars::default(),
+        })
+    }
+
     fn run(mut self) {
         let mut events = vec![EpollEvent::empty(); 256];
         while !self.is_over() {
@@ -185,36 +194,6 @@ impl Server {
                 self.desk.attend(key);
             }
         }
-    }
-
-    /// Learns of the processes that have died, and of connections over TCP that have ended. What was asked for after that
-    /// must not be done as if it had not happened.
-    fn note_deaths(&mut self, now: u64) {
-        let mut events = [EpollEvent::empty(); 16];
-        while let Ok(count @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
-            for id in events.iter().take(count).map(EpollEvent::data) {
-                if self.processes.contains_key(&id) {
-                    self.process_died(now, id);
-                } else {
-                    self.listen_to(now, id, true);
-                    self.hang_up(now, id);
-                }
-            }
-        }
-    }
-
-    fn process_died(&mut self, now: u64, id: ProcessId) {
-        // What it sent before it died counts.
-        let keys: Vec<u64> =
-            self.desk.peers.iter().filter(|(_, peer)| peer.process == id).map(|(key, _)| *key).collect();
-        for key in keys {
-            self.listen_to(now, key, true);
-            self.hang_up(now, key);
-        }
-        if let Some(process) = self.processes.remove(&id) {
-            let _ = self.deaths.delete(&process.handle);
-        }
-        self.broker.died(id, &mut self.desk);
     }
 
     /// Reads a peer and does what it asks for. One that is `leaving` is read to the end, for what it acknowledges; a
@@ -303,12 +282,14 @@ impl Server {
         }
     }
 
-    /// What is to be known before a request is done that deliveries matter to: who has died by now, and what time it is.
+    /// What is to be known before a request is done: who has died by now, and what time it is.
     fn look_up_for(&mut self, now: u64, op: Op, leaving: bool) -> u64 {
         if op == Op::Stat {
             self.note_all_read();
         }
-        if self.broker.deliveries.in_flight() > 0 && !leaving && op != Op::Ack {
+        // Whoever was seen to be dead before it was asked for must neither get what this puts nor put anything any more. The
+        // socket of one that had forked tells nothing: its child has it, too.
+        if !leaving && op != Op::Ack {
             self.note_deaths(now);
         }
         if self.broker.settings.lease.is_some() { clock::now() } else { now }
@@ -347,16 +328,6 @@ impl Server {
             }
             Stage::Open(_) => {}
             _ => self.desk.handshakes -= 1,
-        }
-    }
-
-    /// Puts back what a process holds that came over TCP and has lost its last connection: whether it lives cannot be
-    /// known, and others may wait.
-    fn end_remote_holder(&mut self, id: ProcessId) {
-        let is_its = |peer: &Peer| peer.process == id && matches!(peer.stage, Stage::Open(_));
-        if is_remote(id) && self.broker.deliveries.in_flight() > 0 && !self.desk.peers.values().any(is_its) {
-            self.broker.end_holder(id, &mut self.desk);
-            self.broker.pump(&mut self.desk);
         }
     }
 
