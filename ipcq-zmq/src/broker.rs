@@ -309,8 +309,8 @@ impl Broker {
         self.unregister(process, sink);
     }
 
-    /// Ends a session. What it had not acknowledged goes back to the head: out of order if need be, so that it is not
-    /// lost, but when its process is dead.
+    /// Ends a session. What it had not acknowledged goes back to the head. Of a process that lives, out of order if need be,
+    /// and beyond the capacity until as many messages have left: it would be lost, and nobody has died.
     fn end(&mut self, slot: Slot, is_dead: bool, sink: &mut impl Sink) {
         self.unpark(slot);
         self.end_delivery(slot, sink);
@@ -320,7 +320,8 @@ impl Broker {
         let Some(taken) = session.taken.take() else { return };
         self.moving -= taken.messages.bytes();
         if !self.removed && (!is_dead || self.is_last(&taken)) {
-            self.give_back(taken, 1);
+            let room = if is_dead { self.room() } else { usize::MAX };
+            self.give_back(taken, 1, room);
         }
     }
 

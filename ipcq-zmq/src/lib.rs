@@ -27,6 +27,8 @@
 //! that it was in is wholly there or not at all, and does not come to be there after that. A message that was sent to it
 //! goes back to its place, unless one behind it has left by then, or it had arrived: a short one when it had been read, which the kernel tells the broker, a longer one when the client had
 //! acknowledged it, which it does before a get returns. So nothing is delivered twice.
+//! Where a session ends and its process lives, all that it had not acknowledged goes back, also where that is more than the
+//! queue has room for: then it holds more than its capacity until as many messages have left.
 //!
 //! On an [acknowledged](AcknowledgedQueue) queue a get hands out a delivery, which is the process's from then
 //! on, stopped or not, until it acknowledges it, gives it back, or dies, or its lease runs out. The broker keeps the

@@ -13,10 +13,9 @@ use crate::session::{InFlight, Session};
 pub(crate) const GRACE: u64 = 25_000_000;
 
 impl Broker {
-    /// Puts `taken` back at the head, or in its own place where it has one, as far as there is room. It is counted as
+    /// Puts `taken` back at the head, or in its own place where it has one, as far as there is `room`. It is counted as
     /// `times` that it came back.
-    pub(crate) fn give_back(&mut self, taken: InFlight, times: u32) {
-        let room = self.room();
+    pub(crate) fn give_back(&mut self, taken: InFlight, times: u32, room: usize) {
         match taken.origin {
             None => self.gets -= self.store.give_back(taken.messages, room) as u64,
             Some((number, redeliveries)) if room > 0 => {
@@ -104,7 +103,7 @@ impl Broker {
             return recalled;
         };
         self.moving -= taken.messages.bytes();
-        self.give_back(taken, 0);
+        self.give_back(taken, 0, self.room());
         self.forget_last(slot);
         true
     }

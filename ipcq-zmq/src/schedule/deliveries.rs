@@ -1,6 +1,8 @@
 //! Generated schedules with deliveries, checked by a model of who holds what: workers get, acknowledge and give back, lose
 //! connections and replies, repeat requests, are stopped, die, and keep what they have beyond its lease.
 
+mod cases;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -42,6 +44,8 @@ struct World {
     done: BTreeMap<u64, u32>,
     /// Takes for good whose taker may have died with the message.
     lost_allowed: usize,
+    /// How many messages the queue may hold.
+    most: usize,
     has_lease: bool,
     /// What was taken for good, and so not joined, has come back.
     came_back: bool,
@@ -69,6 +73,7 @@ impl World {
             put: 0,
             done: BTreeMap::new(),
             lost_allowed: 0,
+            most: CAPACITY,
             has_lease,
             came_back: false,
         };
@@ -274,7 +279,10 @@ impl World {
     fn leave(&mut self, at: usize) {
         self.workers[at].cut = false;
         let Worker { slot, process, .. } = self.workers[at];
-        self.lose(slot);
+        // Nobody has died: it goes back, whether there is room or not.
+        let taken = self.has_taken(slot);
+        self.most += usize::from(taken);
+        self.came_back |= taken;
         // What is on its way is given up; so is the connection.
         self.broker.disconnected(self.now, slot, &mut self.wires);
         let bye = Request { ack: 0, ..self.request(at, Op::Bye, true) };
@@ -293,9 +301,13 @@ impl World {
         self.workers[at] = self.newcomer();
     }
 
+    fn has_taken(&self, slot: Slot) -> bool {
+        self.broker.sessions.get(&slot).is_some_and(|session| session.taken.is_some())
+    }
+
     /// A message that was taken for good and not read may be lost for want of room, or it goes back.
     fn lose(&mut self, slot: Slot) {
-        let taken = self.broker.sessions.get(&slot).is_some_and(|session| session.taken.is_some());
+        let taken = self.has_taken(slot);
         self.lost_allowed += usize::from(taken && self.broker.room() == 0);
         self.came_back |= taken;
     }
@@ -304,7 +316,7 @@ impl World {
         self.now += GRACE;
         self.broker.tick(self.now, &mut self.wires);
         for (slot, _) in self.broker.overdue() {
-            self.came_back |= self.broker.sessions.get(&slot).is_some_and(|session| session.taken.is_some());
+            self.came_back |= self.has_taken(slot);
             self.broker.disconnected(self.now, slot, &mut self.wires);
             self.broker.recall(slot);
             if let Some(stopped) = self.workers.iter_mut().find(|worker| worker.slot == slot) {
@@ -314,10 +326,13 @@ impl World {
         self.broker.pump(&mut self.wires);
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         let broker = &self.broker;
         let all = broker.ready() + broker.deliveries.in_flight();
-        assert!(all <= CAPACITY, "{all} messages");
+        assert!(all <= self.most, "{all} messages");
+        // The sessions of those who were cut off may end.
+        let cut = self.workers.iter().filter(|worker| worker.cut && self.has_taken(worker.slot));
+        self.most = all.max(CAPACITY) + cut.count();
         assert!(broker.getters.is_empty() || broker.ready() == 0, "a getter waits beside a message");
         assert!(broker.getters.is_empty() || !broker.has_ended(), "a getter waits for what cannot come");
         assert_eq!(broker.puts - broker.gets, all as u64, "puts, gets and what there is");
@@ -376,24 +391,4 @@ proptest! {
         }
         world.settle_all();
     }
-}
-
-/// A message that goes back leaves before those that were put later, whoever had it.
-#[test]
-fn what_goes_back_keeps_its_place() {
-    let mut world = World::new(false, false);
-    let both_get = |world: &mut World| {
-        for at in [1, 2] {
-            world.step(at, Step::Get { waits: false, for_good: false });
-            world.step(at, Step::Read);
-        }
-    };
-    world.step(0, Step::Put(3));
-    world.step(0, Step::Read);
-    both_get(&mut world);
-    world.step(3, Step::Get { waits: false, for_good: false });
-    [2, 1].into_iter().for_each(|at| world.step(at, Step::Die));
-    both_get(&mut world);
-    assert_eq!(world.workers[1].holds.keys().copied().collect::<Vec<_>>(), [0]);
-    assert_eq!(world.workers[2].holds.keys().copied().collect::<Vec<_>>(), [1]);
 }

@@ -14,7 +14,10 @@ impl World {
         let (mut recalled, mut kept) = (false, Vec::new());
         loop {
             let overdue: Vec<_> = self.broker.overdue();
-            self.note_read(&overdue.iter().map(|(slot, _)| *slot).collect::<Vec<_>>());
+            // Of connections that have ended nothing more is known.
+            let is_connected = |slot: &Slot| self.clients.iter().any(|c| c.slot == *slot && !c.cut);
+            let connected = overdue.iter().map(|(slot, _)| *slot).filter(is_connected);
+            self.note_read(&connected.collect::<Vec<_>>());
             // Nobody waits for the dead.
             let is_missed = |slot: &Slot| {
                 !self.wires.gone.contains(slot)
@@ -104,11 +107,11 @@ impl World {
             self.note_read(&[slot]);
         }
         let client = &self.clients[at];
+        // What goes back in its place finds room now; nothing of one that lives is lost.
         let taken = self.broker.sessions.get(&client.slot).and_then(|session| session.taken.as_ref());
-        let count = taken.map_or(0, |taken| taken.messages.count());
-        // What goes back in its place finds room now; what does so later may find none.
-        let returns = dies && taken.is_some_and(|taken| self.broker.is_last(taken));
-        let room = if returns { CAPACITY - self.broker.store.len() } else { 0 };
+        let count = taken.filter(|_| dies).map_or(0, |taken| taken.messages.count());
+        let returns = taken.is_some_and(|taken| self.broker.is_last(taken));
+        let room = if returns { CAPACITY.saturating_sub(self.broker.store.len()) } else { 0 };
         self.lost_allowed += count.saturating_sub(room);
         self.in_order &= dies;
         if let Some(asked) = &client.asked {
