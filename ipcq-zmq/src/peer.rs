@@ -148,7 +148,7 @@ impl Peer {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Got::Nothing,
             Err(error) => {
-                self.reset |= error.kind() == ErrorKind::ConnectionReset;
+                self.reset |= is_reset(&error);
                 Got::End
             }
         }
@@ -314,7 +314,8 @@ impl Peer {
         let waiting = self.output.get(self.sent..).unwrap_or_default();
         let pieces = [IoSlice::new(waiting), IoSlice::new(content)];
         // What goes wrong here goes wrong again when the rest is sent.
-        let sent = (&self.stream).write_vectored(&pieces).unwrap_or(0);
+        let sent = (&self.stream).write_vectored(&pieces).inspect_err(|error| self.reset |= is_reset(error));
+        let sent = sent.unwrap_or(0);
         let of_content = sent.saturating_sub(waiting.len());
         self.sent += sent - of_content;
         of_content
@@ -327,7 +328,8 @@ impl Peer {
         }
         let sent = self.send(now);
         self.failed = sent.is_err();
-        sent
+        // The kernel says this once.
+        sent.inspect_err(|error| self.reset |= is_reset(error))
     }
 
     fn send(&mut self, now: u64) -> io::Result<()> {
@@ -355,5 +357,33 @@ impl Peer {
             self.output = Vec::new();
         }
         Ok(())
+    }
+}
+
+/// Whether an error says that the other end was closed with something unread.
+fn is_reset(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::ConnectionReset
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A socket tells an error once, whoever asks it: a write that fails must not take it from who asks what was read.
+    #[test]
+    fn what_a_write_is_told_is_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let there = TcpStream::connect(listener.local_addr().expect("a port")).expect("it listens");
+        let (here, _) = listener.accept().expect("a connection");
+        let mut peer = Peer::new(Stream::Tcp(here), 1, 0);
+        peer.flush(0).expect("room");
+        there.peek(&mut [0]).expect("a greeting");
+        drop(there);
+        while peer.flush(0).is_ok() {
+            peer.reply(Header::default(), &Body::Nothing);
+        }
+        assert!(peer.reset && !peer.has_read());
     }
 }
