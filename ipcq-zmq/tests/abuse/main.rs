@@ -1,6 +1,7 @@
 //! What hostile and clumsy peers do to a broker: it must neither crash nor hang nor grow, and who works with it all the
 //! while must not notice.
 
+mod order;
 mod place;
 mod trouble;
 mod unread;
@@ -15,6 +16,7 @@ use ipcq_core::conformance::Watchdog;
 use ipcq_core::error::GetFault;
 use ipcq_zmq::{QueueOptions, Transport, Wait, ZmqTransport};
 
+use order::replies_come_in_the_order_of_their_requests;
 use place::{CHILD, Door, LIMIT, Place, greeting, hangs_up, header, message, name, noise, ready, session};
 
 /// Makes each case a test for each way to come in, called after both.
@@ -40,6 +42,7 @@ at_each_door! {
     malformed_headers_end_the_connection,
     wild_numbers_are_harmless,
     clients_come_and_vanish,
+    replies_come_in_the_order_of_their_requests,
 }
 
 fn random_bytes_are_refused(door: Door) {
