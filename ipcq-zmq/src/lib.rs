@@ -25,10 +25,11 @@
 //!
 //! The kernel tells the broker, which asks before each request. What the dead process waited for does not happen; a put
 //! that it was in is wholly there or not at all, and does not come to be there after that. A message that was sent to it
-//! goes back to its place, unless one behind it has left by then, or it had arrived: a short one when it had been read, which the kernel tells the broker, a longer one when the client had
-//! acknowledged it, which it does before a get returns. So nothing is delivered twice.
-//! Where a session ends and its process lives, all that it had not acknowledged goes back, also where that is more than the
-//! queue has room for: then it holds more than its capacity until as many messages have left.
+//! goes back to its place, unless one behind it has left by then, or it had arrived: a short one when it had been read,
+//! which the kernel tells the broker, a longer one when the client had acknowledged it, which it does before a get
+//! returns. So nothing is delivered twice. Where a session ends and its process lives, all that it had not acknowledged
+//! goes back, also where that is more than the queue has room for: then it holds more than its capacity until as many
+//! messages have left.
 //!
 //! On an [acknowledged](AcknowledgedQueue) queue a get hands out a delivery, which is the process's from then
 //! on, stopped or not, until it acknowledges it, gives it back, or dies, or its lease runs out. The broker keeps the
@@ -62,7 +63,8 @@
 //! From elsewhere less can be known. A host that does not answer is given a second more than the call's deadline. A client
 //! that was killed is noticed when its connection ends, and gone for good 5 s later; but the deliveries that it holds go
 //! back at once, also if it lives and comes back: then they are not its own any more. What was sent to a stopped one
-//! stays with it. A queue is removed, and passed to children, only on its own machine.
+//! stays with it. A child that it has forked keeps its connections open, so that its death shows when that has ended too, and
+//! a call that it gave up may still take effect. A queue is removed, and passed to children, only on its own machine.
 //!
 //! # What it costs
 //!

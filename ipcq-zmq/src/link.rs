@@ -12,6 +12,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use ipcq_core::os::process;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -56,6 +57,8 @@ pub(crate) struct Link {
     output: Vec<u8>,
     /// A part of a request may have been sent, so that nothing else can be.
     is_broken: bool,
+    /// The process that connected.
+    epoch: u64,
 }
 
 /// The sleep of a call that waits, which ends now and then to look whether the call is over.
@@ -87,6 +90,15 @@ impl<'a> Pause<'a> {
     }
 }
 
+impl Drop for Link {
+    /// Ends the connection, also where a child has inherited it: what was asked for over it and given up must have no effect.
+    fn drop(&mut self) {
+        if self.epoch == process::epoch() {
+            self.stream.shut_output();
+        }
+    }
+}
+
 /// What became of an attempt to read.
 enum Progress {
     Some,
@@ -108,6 +120,7 @@ impl Link {
             lent: Bytes::new(),
             output,
             is_broken: false,
+            epoch: process::epoch(),
         })
     }
 

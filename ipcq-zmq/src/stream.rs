@@ -56,10 +56,19 @@ impl Stream {
 
     /// What the peer sends from here on does not reach it any more.
     pub(crate) fn shut_input(&self) {
+        self.shut(Shutdown::Read);
+    }
+
+    /// Tells the peer that nothing more comes, whoever else has this end. What has come and is not read stays unread.
+    pub(crate) fn shut_output(&self) {
+        self.shut(Shutdown::Write);
+    }
+
+    fn shut(&self, how: Shutdown) {
         // One that is lost has none.
         let _ = match self {
-            Self::Unix(stream) => stream.shutdown(Shutdown::Read),
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Read),
+            Self::Unix(stream) => stream.shutdown(how),
+            Self::Tcp(stream) => stream.shutdown(how),
         };
     }
 }

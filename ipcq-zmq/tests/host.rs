@@ -1,6 +1,7 @@
 //! What clients notice of the process that hosts their queue, and of connections that are lost.
 
 use std::error::Error;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,10 +11,11 @@ use ipcq_core::conformance::Watchdog;
 use ipcq_core::error::{BackendErrorKind, GetFault, OpenError, PutFault};
 use ipcq_zmq::{Batch, Limit, Queue, QueueName, QueueOptions, Transport, Wait, ZmqTransport};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{Shutdown, shutdown};
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{Shutdown, getsockopt, shutdown};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use rustix::process::{Resource, Rlimit};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, getpid, pidfd_getfd, pidfd_open};
 use tempfile::TempDir;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -173,6 +175,37 @@ fn a_message_goes_to_nobody_who_gave_up_while_the_host_was_stopped() {
     let mut message = Vec::new();
     empty.get(&mut message, Wait::No).expect("the message, at once");
     assert_eq!(message, b"message");
+}
+
+/// What a child of this process has that it has forked: the connections to `host`.
+fn heirlooms(host: &Helper) -> Vec<OwnedFd> {
+    let this = pidfd_open(getpid(), PidfdFlags::empty()).expect("a handle of this process");
+    let open = std::fs::read_dir("/proc/self/fd").expect("the descriptors of this process");
+    let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let copies = numbers.filter_map(|fd: i32| pidfd_getfd(&this, fd, PidfdGetfdFlags::empty()).ok());
+    let leads_there = |copy: &OwnedFd| {
+        getsockopt(copy, PeerCredentials).is_ok_and(|peer| u32::try_from(peer.pid()) == Ok(host.0.id()))
+    };
+    copies.filter(leads_there).collect()
+}
+
+#[test]
+fn a_put_that_was_given_up_has_no_effect_though_a_child_has_the_connection() {
+    if let Some(zmq) = directory_of_parent() {
+        host(&zmq);
+    }
+    let _watchdog = Watchdog::start("a put that was given up", LIMIT);
+    let (_directory, zmq, helper) =
+        started("a_put_that_was_given_up_has_no_effect_though_a_child_has_the_connection");
+    let empty = zmq.open(&name("empty")).expect("a queue of the host");
+    assert_eq!(empty.len().expect("a queue that works"), 0);
+    let heirlooms = heirlooms(&helper);
+    assert!(!heirlooms.is_empty(), "the connection is kept");
+    helper.stop();
+    let put = empty.put(&[b"late"], Wait::No);
+    assert!(matches!(put, Err(PutFault::Busy)), "{put:?}");
+    helper.signal(Signal::SIGCONT);
+    assert_eq!(empty.len().expect("a queue that works"), 0);
 }
 
 /// How often it was told that a call has another connection.

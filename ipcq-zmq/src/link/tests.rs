@@ -24,6 +24,7 @@ fn call(words: &[u8]) -> Result<Reply, NoReply> {
         lent: Bytes::new(),
         output: Vec::new(),
         is_broken: false,
+        epoch: process::epoch(),
     };
     let request = Request::new(Op::Get, 7);
     let call = Call { request: &request, content: &[b"content"], is_over: &|_| false };
