@@ -63,7 +63,8 @@
 //! From elsewhere less can be known. A host that does not answer is given a second more than the call's deadline. A client
 //! that was killed is noticed when its connection ends, and gone for good 5 s later; but the deliveries that it holds go
 //! back at once, also if it lives and comes back: then they are not its own any more. What was sent to a stopped one
-//! stays with it. A child that it has forked keeps its connections open, so that its death shows when that has ended too, and
+//! stays with it. A message whose acknowledgement is lost with the connection comes twice, unless its client makes another
+//! call within 5 s. A child that it has forked keeps its connections open, so that its death shows when that has ended too, and
 //! a call that it gave up may still take effect. A queue is removed, and passed to children, only on its own machine.
 //!
 //! # What it costs

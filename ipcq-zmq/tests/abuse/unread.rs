@@ -11,7 +11,7 @@ use ipcq_core::error::GetFault;
 use ipcq_zmq::{QueueOptions, Transport, Wait};
 
 use crate::child;
-use crate::place::{CHILD, Door, LIMIT, Place, header, message, name, session_on};
+use crate::place::{CHILD, Door, LIMIT, Place, header, message, name, session, session_on};
 
 /// The flag of a GET whose message is the client's once it has read it.
 const ON_READ: u8 = 16;
@@ -82,4 +82,32 @@ fn what_a_killed_getter_has_read_is_gone() {
     assert!(matches!(got, Err(GetFault::Timeout)), "what a getter had taken came again: {got:?}");
     let stat = queue.stat().expect("a queue that works");
     assert_eq!((stat.gets, stat.recoveries), (1, 0));
+}
+
+/// Over TCP nobody knows whether it has read anything, and others may have left before it is known to be gone.
+#[test]
+fn what_a_getter_over_tcp_has_not_acknowledged_goes_back() {
+    let place = Place::new(Door::Tcp);
+    let _watchdog = Watchdog::start("what was not acknowledged", LIMIT);
+    let queue = place.zmq.open(&name("q")).expect("the queue is there");
+    let mut stream = session(&place, 3);
+    let mut get = header(4, 1, [0, 0, 1, 0, 1 << 20]);
+    get[7] = ON_READ;
+    stream.write_all(&message(&[&get])).expect("a broker that reads");
+    while queue.stat().expect("a queue that works").waiting_getters == 0 {
+        std::thread::yield_now();
+    }
+    queue.put(&[b"first"], Wait::Forever).expect("a put");
+    queue.put(&[b"second"], Wait::Forever).expect("a put");
+    let mut message = Vec::new();
+    queue.get(&mut message, Wait::No).expect("the second one");
+    assert_eq!(message, b"second");
+    (0..10).for_each(|_| queue.put(&[b"later"], Wait::No).expect("there is room"));
+    drop(stream);
+    // When it could have come back for long enough.
+    while queue.len().expect("a queue that works") < 11 {
+        std::thread::yield_now();
+    }
+    queue.get(&mut message, Wait::No).expect("what nobody has acknowledged");
+    assert_eq!(message, b"first");
 }
