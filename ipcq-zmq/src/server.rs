@@ -288,8 +288,8 @@ impl Server {
             self.note_all_read();
         }
         // Whoever was seen to be dead before it was asked for must neither get what this puts nor put anything any more. The
-        // socket of one that had forked tells nothing: its child has it, too.
-        if !leaving && op != Op::Ack {
+        // socket of one that had forked tells nothing: its child has it, too. What has no answer counts from who has left, too.
+        if !leaving && !matches!(op, Op::Ack | Op::Bye) {
             self.note_deaths(now);
         }
         if self.broker.settings.lease.is_some() { clock::now() } else { now }

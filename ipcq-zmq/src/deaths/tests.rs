@@ -1,6 +1,7 @@
 //! A broker that is driven by hand, with clients whose children keep their connections open when they are dead.
 
 use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -94,7 +95,7 @@ impl Server {
     /// Accepts the next one who waits to be, and returns its key.
     fn let_in(&mut self) -> u64 {
         let before: Vec<u64> = self.desk.peers.keys().copied().collect();
-        self.accept(1, 0);
+        (0..self.listeners.len()).for_each(|at| self.accept(1, at));
         *self.desk.peers.keys().find(|key| !before.contains(key)).expect("one who waits")
     }
 
@@ -148,4 +149,39 @@ fn a_getter_that_is_dead_gets_nothing() {
     let mut seen = [0; 4096];
     let len = stream.read(&mut seen).expect("a reply");
     assert!(seen[..len].ends_with(b"first"), "it has gone to a dead one");
+}
+
+/// Who says good-bye need not stay to be heard: what it was sent goes back at once.
+#[test]
+fn a_good_bye_counts_when_the_connection_has_ended() {
+    let (directory, mut server) = server();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut stream = TcpStream::connect(listener.local_addr().expect("a port")).expect("it listens");
+    listener.set_nonblocking(true).expect("a socket");
+    server.listeners.push(Listener::Tcp(listener));
+    let hello = welcome::first_words(Request::new(Op::Hello, 0), &[7; 16]);
+    stream.write_all(&[&hello[..], &get()].concat()).expect("room");
+    let getter = server.let_in();
+    while server.broker.getters.is_empty() {
+        server.hear(getter).expect("a connection");
+    }
+    let _putter = client(directory.path(), 2, &put(&[b"only"]));
+    let putter = server.let_in();
+    server.hear(putter).expect("a session");
+    assert_eq!((server.broker.store.len(), server.broker.gets), (0, 1));
+    // It has read all, so that its connection ends in order.
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"only") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a reply");
+        seen.push(byte[0]);
+    }
+    let mut bye = Vec::new();
+    frames::push(&mut bye, 0, &Request::new(Op::Bye, 2).header().to_bytes());
+    stream.write_all(&bye).expect("room");
+    drop(stream);
+    while server.desk.peers.contains_key(&getter) {
+        server.hear(getter);
+    }
+    assert_eq!((server.broker.store.len(), server.broker.gets), (1, 0));
 }
