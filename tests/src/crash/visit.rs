@@ -51,7 +51,7 @@ pub trait Scenario {
         QueueOptions::new().capacity(8)
     }
 
-    /// Whether the operation does not take the same way each time, because it reads the clock, or asks the kernel.
+    /// Whether the operation does not take the same way each time: it reads the clock, asks the kernel, or meets another process.
     fn varies(&self) -> bool {
         self.options().is_acknowledged()
     }

@@ -24,6 +24,9 @@ const NEXT: Message = message(8, 64);
 /// What a sleeper logs when it is told that the queue is closed.
 const CLOSED: u64 = u64::MAX;
 
+/// A sleeper gets up after a slice, and may be in the way of the operation when that is recorded.
+const MEETS_A_SLEEPER: bool = true;
+
 /// Starts a process, and waits until it sleeps in its call.
 fn start_sleeper(
     cell: &mut Cell<'_>,
@@ -84,6 +87,10 @@ impl Scenario for PutBesideGetter {
         "put_beside_sleeping_getter"
     }
 
+    fn varies(&self) -> bool {
+        MEETS_A_SLEEPER
+    }
+
     fn prepare(&self, cell: &mut Cell<'_>) -> Result<(), String> {
         clear(self.log);
         start_sleeper(cell, |queue| keep_getting(queue, self.log), |stat| stat.waiting_getters)
@@ -127,6 +134,10 @@ struct GetBesidePutter {
 impl Scenario for GetBesidePutter {
     fn name(&self) -> &'static str {
         "get_beside_sleeping_putter"
+    }
+
+    fn varies(&self) -> bool {
+        MEETS_A_SLEEPER
     }
 
     fn options(&self) -> QueueOptions {
@@ -188,6 +199,10 @@ struct CloseBesideGetter {
 impl Scenario for CloseBesideGetter {
     fn name(&self) -> &'static str {
         "close_beside_sleeping_getter"
+    }
+
+    fn varies(&self) -> bool {
+        MEETS_A_SLEEPER
     }
 
     fn visits(&self, _: usize) -> Visits {
