@@ -22,7 +22,7 @@ pub struct Report {
     pub recoveries: u64,
     /// How often a process was killed in its sleep.
     pub deaths_asleep: usize,
-    /// How long sleepers of other processes took to go on once they could.
+    /// How long sleepers took to go on once they could, but for what they and the test stood in line for a processor.
     pub wakes: Vec<Duration>,
     /// The slowest operation of a survivor.
     pub slowest: Duration,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipcq_core::{GetFault, PutFault, QueueOptions, Wait};
 
+use crate::crash::stopwatch::Stopwatch;
 use crate::crash::{Cell, Helper, How, Message, Scenario, Visits, message};
 
 pub(super) fn all() -> Vec<Box<dyn Scenario>> {
@@ -69,7 +70,7 @@ impl Scenario for Leaving {
     fn examine(&self, cell: &mut Cell<'_>, how: How) -> Result<(), String> {
         let was_producer = self.warm || how == How::After;
         let mut got = Vec::new();
-        let begin = std::time::Instant::now();
+        let watch = Stopwatch::start();
         let closed = loop {
             match next(cell, if was_producer { FORGOTTEN } else { OPEN })? {
                 Next::Message(message) => got.push(message),
@@ -87,7 +88,7 @@ impl Scenario for Leaving {
             return Err(format!("the getter got {got:?}, expected was {expected:?}"));
         }
         if closed {
-            cell.wakes.push(begin.elapsed());
+            cell.wakes.push(watch.elapsed());
             return if how == How::Before && !self.warm {
                 Err("it closed before anybody was a producer".to_owned())
             } else {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ipcq_core::{Channel, GetFault, QueueOptions, Stat, Wait};
 
 use crate::crash::helper::wait_for_change;
+use crate::crash::stopwatch::Stopwatch;
 use crate::crash::{Cell, Helper, How, Message, Scenario, Visits, drain, message, survey};
 
 pub(super) fn all() -> Vec<Box<dyn Scenario>> {
@@ -55,10 +56,12 @@ fn clear(log: &[AtomicU64]) {
 
 /// Waits until the sleeper has logged `what` at `place`.
 fn expect(cell: &mut Cell<'_>, log: &[AtomicU64], place: usize, what: u64) -> Result<(), String> {
-    let Some(took) = wait_for_change(&log[place], 0, FORGOTTEN) else {
+    let watch =
+        cell.helpers.last().map_or_else(Stopwatch::start, |sleeper| Stopwatch::start_for(sleeper.pid()));
+    if wait_for_change(&log[place], 0, FORGOTTEN).is_none() {
         return Err(format!("the sleeper was forgotten: it does not go on within {FORGOTTEN:?}"));
-    };
-    cell.wakes.push(took);
+    }
+    cell.wakes.push(watch.elapsed());
     let logged = log[place].load(Ordering::SeqCst);
     (logged == what).then_some(()).ok_or_else(|| format!("the sleeper logged {logged}, not {what}"))
 }
